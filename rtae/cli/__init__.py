@@ -1,0 +1,69 @@
+"""The command line: ``rtae COMMAND ...``, one module a command.
+
+A command module has ``add_arguments(parser)`` and ``run(arguments) -> int`` (the exit status). Only the module of the
+command that was asked for is imported, so that ``rtae denoise`` works where a library of another command is missing.
+
+Exit status: 0 done, 1 part of the work failed, 2 wrong usage or nothing could be done, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import rtae
+from rtae.errors import RtaeError
+
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""Command -> (module, one line of help)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        status = _dispatch(arguments)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after wrong usage
+        return stop.code if isinstance(stop.code, int) else 2
+    except RtaeError as error:
+        print("rtae:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rtae: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output is gone (rtae ... | head). Without this the interpreter's last flush fails aloud.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _dispatch(arguments: list[str]) -> int:
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="rtae", description="Streaming real-time audio with neural networks.")
+    parser.add_argument("--version", action="version", version=f"rtae {rtae.__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    module = None
+    for name, (path, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == chosen:
+            module = importlib.import_module(path)
+            module.add_arguments(subparser)
+    parsed = parser.parse_args(arguments)
+    assert module is not None  # parse_args has refused anything that is not in the table
+    return int(module.run(parsed))
