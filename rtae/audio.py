@@ -66,6 +66,8 @@ class AudioReader:
             raise self._failure(f"damaged, or no sound file ({_reason(error)})") from None
         except TypeError:  # soundfile wants the rate of a headerless .raw file from the caller
             raise self._failure("headerless audio has no declared rate; convert it to wav first") from None
+        # soundfile seeks after each read of what is seekable, and an mp3 decoder then loses its bit reservoir: audible.
+        self._file.seekable = lambda: False
         self.sample_rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.format = str(self._file.format)
