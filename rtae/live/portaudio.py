@@ -1,0 +1,106 @@
+"""The backend for real devices: PortAudio through sounddevice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtae.errors import DeviceError
+from rtae.live.backend import Audio, BlockHandler, OpenedStream, StreamRequest
+from rtae.live.devices import Device, choose, devices, portaudio
+
+
+class PortAudioBackend:
+    """Streams from an input to an output device, driven by PortAudio's callback thread."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+        self._handler: BlockHandler | None = None
+        self._stopping = False
+
+    def native_rate(self, input: int | str | None, output: int | str | None) -> int:
+        """Return the rate the output device prefers, in hertz."""
+        return choose(devices(), output, "output").sample_rate
+
+    def open(self, request: StreamRequest) -> OpenedStream:
+        """Open both devices; see :class:`rtae.live.backend.Backend`."""
+        sounddevice = portaudio()
+        found = devices()
+        source, sink = choose(found, request.input, "input"), choose(found, request.output, "output")
+        channels = (
+            min(request.channels, source.input_channels),
+            # Played on both sides of a stereo device, a mono stream is heard in both ears everywhere.
+            min(max(request.channels, 2), sink.output_channels),
+        )
+        try:
+            self._stream = sounddevice.Stream(
+                samplerate=request.sample_rate,
+                blocksize=request.block,
+                device=(source.index, sink.index),
+                channels=channels,
+                dtype="float32",
+                latency="low" if request.low_latency else "high",
+                callback=self._callback,
+                finished_callback=self._finished,
+                clip_off=True,
+                dither_off=True,
+            )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise DeviceError(_refusal(error, source, sink, request)) from None
+        input_latency, output_latency = (round(value * request.sample_rate) for value in self._stream.latency)
+        return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name)
+
+    def start(self, handler: BlockHandler) -> None:
+        """Start the callbacks; see :class:`rtae.live.backend.Backend`."""
+        self._handler = handler
+        self._stopping = False
+        sounddevice = portaudio()
+        try:
+            self._stream.start()
+        except sounddevice.PortAudioError as error:
+            raise DeviceError(
+                f"the audio stream did not start: {_reason(error)}; try again or choose another device"
+            ) from None
+
+    def stop(self) -> None:
+        """Stop the callbacks; see :class:`rtae.live.backend.Backend`."""
+        self._stopping = True
+        if self._stream is not None and not self._stream.closed:
+            self._stream.stop(ignore_errors=True)
+
+    def close(self) -> None:
+        """Release the devices; see :class:`rtae.live.backend.Backend`."""
+        self._stopping = True
+        if self._stream is not None:
+            self._stream.close(ignore_errors=True)
+            self._stream = None
+
+    def _callback(self, indata: Audio, outdata: Audio, frames: int, time: Any, status: Any) -> None:
+        handler = self._handler
+        if handler is None:
+            outdata.fill(0.0)
+            return
+        xruns = 0
+        if status:
+            # A primed output is no fault: PortAudio fills it before the first input arrives.
+            xruns = int(status.input_overflow or status.input_underflow) + int(
+                status.output_underflow or status.output_overflow
+            )
+        handler.callback(indata, outdata, xruns)
+
+    def _finished(self) -> None:
+        if self._handler is not None and not self._stopping:
+            self._handler.finished("the sound device is gone")
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _refusal(error: Exception, source: Device, sink: Device, request: StreamRequest) -> str:
+    reason = _reason(error)
+    tried = f"cannot open {source.name!r} -> {sink.name!r} at {request.sample_rate} Hz, {request.block} samples a block"
+    if "unavailable" in reason.casefold():
+        return f"{tried}: the device is busy or gone; close the program that uses it or choose another ({reason})"
+    if "sample rate" in reason.casefold():
+        return f"{tried}: choose a rate the device has, such as {sink.sample_rate} ({reason})"
+    return f"{tried}: {reason}; see 'rtae devices' for what there is"
