@@ -1,0 +1,25 @@
+"""Fixtures every test can use: built models, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import models
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """``build("delay", samples=192)`` writes that model of :mod:`tests.models` once and returns its path."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def build(name: str, **options: object) -> Path:
+        parts = [name, *(f"{key}={value}" for key, value in sorted(options.items()))]
+        path = folder / f"{'-'.join(parts)}.onnx"
+        return path if path.exists() else getattr(models, name)(path, **options)
+
+    return build
