@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from live_doubles import Gated
 
 from rtae.live import FakeBackend, LiveStream
-from live_doubles import Gated
 
 BLOCK = 64
 
@@ -20,6 +20,14 @@ def play(backend, audio, **options):
     """Step `audio` through and return what was played."""
     blocks = audio.reshape(-1, BLOCK, audio.shape[1])
     return np.concatenate([backend.step(block, **options) for block in blocks])
+
+
+def play_while_held(backend, processor, audio):
+    """Step `audio` through while the worker is stuck in the first block of it."""
+    processor.gate.clear()
+    first = play(backend, audio[:BLOCK], wait=False)
+    assert processor.held.wait(30.0)
+    return np.concatenate([first, play(backend, audio[BLOCK:], wait=False)])
 
 
 def delayed(audio, samples):
@@ -62,8 +70,7 @@ def test_late_blocks_are_covered_by_the_dry_signal_at_the_same_delay_and_counted
     audio = signal(30)
     with LiveStream(processor, backend=backend, block_size=BLOCK) as stream:
         before = play(backend, audio[: 10 * BLOCK])
-        processor.gate.clear()
-        during = play(backend, audio[10 * BLOCK : 15 * BLOCK], wait=False)
+        during = play_while_held(backend, processor, audio[10 * BLOCK : 15 * BLOCK])
         held = stream.stats
         processor.gate.set()
         assert stream._engine.wait_idle(10.0)
@@ -83,8 +90,7 @@ def test_a_late_result_is_dropped_and_latency_stays():
     audio = signal(400)
     with LiveStream(processor, backend=backend, block_size=BLOCK) as stream:
         play(backend, audio[: 10 * BLOCK])
-        processor.gate.clear()
-        covered = play(backend, audio[10 * BLOCK : 200 * BLOCK], wait=False)
+        covered = play_while_held(backend, processor, audio[10 * BLOCK : 200 * BLOCK])
         processor.gate.set()
         assert stream._engine.wait_idle(10.0)
         after = play(backend, audio[200 * BLOCK :])
@@ -103,8 +109,7 @@ def test_after_a_skip_nothing_from_before_the_gap_is_heard():
     audio = signal(200)
     with LiveStream(processor, backend=backend, block_size=BLOCK) as stream:
         play(backend, audio[: 10 * BLOCK])
-        processor.gate.clear()
-        play(backend, audio[10 * BLOCK : 100 * BLOCK], wait=False)
+        play_while_held(backend, processor, audio[10 * BLOCK : 100 * BLOCK])
         processor.gate.set()
         assert stream._engine.wait_idle(10.0)
         after = play(backend, audio[100 * BLOCK :])
@@ -123,8 +128,7 @@ def test_the_joints_to_dry_and_back_have_no_step():
     audio = (0.5 * np.sin(2 * np.pi * 100 / 48_000 * np.arange(60 * BLOCK))).astype(np.float32)[:, None]
     with LiveStream(processor, backend=backend, block_size=BLOCK) as stream:
         parts = [play(backend, audio[: 20 * BLOCK])]
-        processor.gate.clear()
-        parts.append(play(backend, audio[20 * BLOCK : 30 * BLOCK], wait=False))
+        parts.append(play_while_held(backend, processor, audio[20 * BLOCK : 30 * BLOCK]))
         processor.gate.set()
         assert stream._engine.wait_idle(10.0)
         parts.append(play(backend, audio[30 * BLOCK :]))
