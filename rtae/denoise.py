@@ -8,10 +8,11 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rtae.base import CHUNK, Frames, StreamProcessor, check_integer
 from rtae.errors import ParameterError
 from rtae.model import NO_LIMIT_DB
-from rtae.processor import CHUNK, DelayLine, Frames, StreamProcessor, check_integer
-from rtae.reblock import Reblocker
+from rtae.processor import DelayLine
+from rtae.reblock import ConvertingReblocker, Reblocker
 from rtae.shipped import load
 from rtae.spec import ModelSpec
 
@@ -87,9 +88,9 @@ class Denoiser(StreamProcessor):
         self.block_size = block_size
         self.bypass = False
 
-        self._wet = Reblocker(spec.hop, streams, self._step, block_size=block_size)
+        self._wet = self._make_wet(sample_rate, streams)
         chunk = CHUNK if block_size is None else block_size
-        super().__init__(sample_rate, channels, self._wet.delay + spec.delay, chunk=chunk)
+        super().__init__(sample_rate, channels, self._wet.delay, chunk=chunk)
         self._dry = DelayLine(self.delay, channels, chunk)
         self._clean = np.zeros((chunk, channels), np.float32)
         self._mono = np.zeros((chunk, 1), np.float32)
@@ -119,6 +120,20 @@ class Denoiser(StreamProcessor):
         if value is not None and not (math.isfinite(value) and value >= 0.0):
             raise ParameterError(f"attenuation_limit_db is {value}; it must be 0 or more, or None for no limit")
         self._limit_db = value
+
+    def _make_wet(self, sample_rate: int, streams: int) -> Reblocker | ConvertingReblocker:
+        spec, block_size = self.spec, self.block_size
+        if sample_rate == spec.sample_rate:
+            return Reblocker(spec.hop, streams, self._step, block_size=block_size, step_delay=spec.delay)
+        return ConvertingReblocker(
+            spec.hop,
+            streams,
+            self._step,
+            sample_rate=sample_rate,
+            step_rate=spec.sample_rate,
+            block_size=block_size,
+            step_delay=spec.delay,
+        )
 
     def _process(self, frames: Frames, out: Frames) -> None:
         frames = self._sanitised(frames)

@@ -1,0 +1,188 @@
+"""The part of the streaming contract that is the same for every processor: :class:`StreamProcessor`."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rtae.errors import ParameterError, StreamStateError
+
+Frames = NDArray[np.float32]
+
+CHUNK = 1024
+"""Frames of a long block worked on at once, so that a whole file needs no more memory than a block."""
+
+
+class StreamProcessor(ABC):
+    """Checks of shapes and types, chunks of long blocks, end of stream, one thread at a time.
+
+    A subclass implements ``_process`` for blocks of at most ``chunk`` frames, and ``_reset``.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Hertz at its edges.
+    channels : int
+        Channels at its edges.
+    delay : int
+        Samples between input and output signal.
+    chunk : int, optional
+        Most frames handed to ``_process`` at once.
+
+    Raises
+    ------
+    ParameterError
+        If one of them is out of range.
+    """
+
+    def __init__(self, sample_rate: int, channels: int, delay: int, *, chunk: int = CHUNK) -> None:
+        for name, value, least in (("sample_rate", sample_rate, 1), ("channels", channels, 1), ("delay", delay, 0)):
+            check_integer(name, value, least)
+        self._sample_rate = sample_rate
+        self._channels = channels
+        self._delay = delay
+        self._chunk = chunk
+        self._ended = False
+        self._busy = threading.Lock()
+
+    @property
+    def sample_rate(self) -> int:
+        """Hertz at its edges."""
+        return self._sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels at its edges."""
+        return self._channels
+
+    @property
+    def delay(self) -> int:
+        """Samples between input and output signal, at ``sample_rate``."""
+        return self._delay
+
+    def process(self, block: ArrayLike, out: Frames | None = None) -> Frames:
+        """Process the next block of the stream.
+
+        Parameters
+        ----------
+        block : array_like, shape (n, channels)
+            Samples as float32, or as another float type, which is converted. One channel may also come as (n,).
+        out : ndarray, optional
+            Float32 array of the block's shape to write the result to; may be the block itself.
+
+        Returns
+        -------
+        ndarray
+            ``out`` or a new float32 array of the block's shape.
+
+        Raises
+        ------
+        ParameterError
+            If the shape or the type does not fit.
+        StreamStateError
+            If the stream is at its end, or another thread is inside.
+        """
+        array = np.asarray(block)
+        frames = self._as_frames(array)
+        if out is None:
+            out = np.empty(array.shape, np.float32)
+        elif out.shape != array.shape or out.dtype != np.float32 or not out.flags.writeable:
+            raise ParameterError(
+                f"out must be a writable float32 array of the block's shape {array.shape}, "
+                f"got {out.dtype} {out.shape}{'' if out.flags.writeable else ', read-only'}"
+            )
+        self._enter("process")
+        try:
+            self._run(frames, out.reshape(frames.shape) if out.ndim == 1 else out)
+        finally:
+            self._busy.release()
+        return out
+
+    def flush(self) -> Frames:
+        """End the stream and return its last ``delay`` frames, of shape (delay, channels).
+
+        Raises
+        ------
+        StreamStateError
+            If the stream is at its end already, or another thread is inside.
+        """
+        self._enter("flush")
+        try:
+            tail = np.zeros((self._padded(self._delay), self._channels), np.float32)
+            self._run(tail, tail)
+            self._ended = True
+        finally:
+            self._busy.release()
+        return tail[: self._delay]
+
+    def reset(self) -> None:
+        """Go back to the fresh state; parameters stay as they are.
+
+        Raises
+        ------
+        StreamStateError
+            If another thread is inside.
+        """
+        self._claim("reset")
+        try:
+            self._reset()
+            self._ended = False
+        finally:
+            self._busy.release()
+
+    @abstractmethod
+    def _process(self, frames: Frames, out: Frames) -> None:
+        """Process at most ``chunk`` frames (n, channels); ``out`` may be ``frames``."""
+
+    @abstractmethod
+    def _reset(self) -> None:
+        """Go back to the fresh state."""
+
+    def _padded(self, count: int) -> int:
+        """Return the least number of frames, not below count, that the processor can take."""
+        return count
+
+    def _run(self, frames: Frames, out: Frames) -> None:
+        for start in range(0, len(frames), self._chunk):
+            stop = start + self._chunk
+            self._process(frames[start:stop], out[start:stop])
+
+    def _enter(self, call: str) -> None:
+        self._claim(call)
+        if self._ended:
+            self._busy.release()
+            raise StreamStateError(f"{call}() after flush(): the stream is at its end; call reset() to start another")
+
+    def _claim(self, call: str) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise StreamStateError(
+                f"{call}() while another thread is inside; one processor serves one thread at a time"
+            )
+
+    def _as_frames(self, array: NDArray[np.generic]) -> Frames:
+        if array.dtype != np.float32:
+            if array.dtype.kind != "f":
+                raise ParameterError(
+                    f"audio must be float in -1..1, got {array.dtype}; divide integers by their full scale first"
+                )
+            array = array.astype(np.float32)
+        if array.ndim == 1 and self._channels == 1:
+            array = array[:, np.newaxis]
+        if array.ndim != 2 or array.shape[1] != self._channels:
+            raise ParameterError(f"block must have shape (n, {self._channels}), got {array.shape}")
+        return array  # type: ignore[return-value]
+
+
+def check_integer(name: str, value: object, least: int) -> None:
+    """Refuse what is not an integer of at least ``least``.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter.
+    """
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ParameterError(f"{name} is {value!r}; it must be an integer of at least {least}")
