@@ -17,7 +17,12 @@ from collections.abc import Sequence
 import rtae
 from rtae.errors import RtaeError
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "denoise": ("rtae.cli.denoise", "remove the noise from sound files"),
+    "devices": ("rtae.cli.devices", "list the sound devices"),
+    "info": ("rtae.cli.info", "show what a model says of itself"),
+    "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
+}
 """Command -> (module, one line of help)."""
 
 
@@ -41,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after wrong usage
         return stop.code if isinstance(stop.code, int) else 2
     except RtaeError as error:
-        print("rtae:", " ".join(str(error).split()), file=sys.stderr)
+        print(message(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("rtae: interrupted", file=sys.stderr)
@@ -51,6 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
+
+
+def message(error: RtaeError) -> str:
+    """Return the one line that tells a person of an error."""
+    return f"rtae: {' '.join(str(error).split())}"
 
 
 def _dispatch(arguments: list[str]) -> int:
