@@ -24,7 +24,6 @@ BLOCK_SIZE = 1 << 16
 """Samples a block when reading."""
 
 _SUFFIX_FORMATS = {".aif": "AIFF", ".aifc": "AIFF", ".oga": "OGG", ".opus": "OGG", ".snd": "AU"}
-_SUFFIX_SUBTYPES = {".opus": "OPUS"}
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24}
 _UNBOUNDED_SUBTYPES = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 # libsndfile's log of a header that promises more than the file holds. A wrong size of the outermost chunk alone (RIFF,
@@ -225,7 +224,8 @@ class AudioWriter:
 def output_format(path: str | os.PathLike[str], like: AudioReader) -> tuple[str, str]:
     """Choose format and subtype for a file named `path` with the audio of `like`.
 
-    The same suffix keeps both. Another suffix decides the format, and the subtype stays where the format has it.
+    The same suffix keeps both. Another suffix decides the format; linear samples then keep their resolution where the
+    format has it.
 
     Raises
     ------
@@ -242,10 +242,14 @@ def output_format(path: str | os.PathLike[str], like: AudioReader) -> tuple[str,
         raise AudioFileError(
             f"cannot write '{os.fspath(path)}': unknown suffix '{suffix}'; use .wav, .flac, .ogg, .opus or .mp3"
         )
-    subtype = _SUFFIX_SUBTYPES.get(suffix, like.subtype)
-    if soundfile.check_format(container, subtype):
-        return container, subtype
-    if like.subtype in ("PCM_32", "FLOAT", "DOUBLE") and soundfile.check_format(container, "PCM_24"):
+    if suffix == ".opus":
+        return container, "OPUS"
+    if container == like.format and soundfile.check_format(container, like.subtype):
+        return container, like.subtype
+    samples = like.subtype.replace("ALAC_", "PCM_")
+    if samples.startswith(("PCM_", "FLOAT", "DOUBLE")) and soundfile.check_format(container, samples):
+        return container, samples
+    if samples in ("PCM_20", "PCM_32", "FLOAT", "DOUBLE") and soundfile.check_format(container, "PCM_24"):
         return container, "PCM_24"
     return container, str(soundfile.default_subtype(container))
 

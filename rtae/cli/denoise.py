@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file to write, or folder: one IN keeps its name in an existing folder or one written with a final slash, "
         "several always do; the suffix decides the format",
     )
-    parser.add_argument("--model", default="denoise", metavar="NAME", help="shipped model or model file (%(default)s)")
+    parser.add_argument(
+        "-m", "--model", default="denoise", metavar="NAME", help="shipped model or model file (%(default)s)"
+    )
     parser.add_argument(
         "--attenuation-limit",
         type=float,

@@ -254,6 +254,12 @@ def test_file_that_may_not_grow_is_reported_and_removed(tmp_path, format, subtyp
         (("a.wav", "WAV", "PCM_16"), "b.opus", ("OGG", "OPUS")),
         (("a.wav", "WAV", "PCM_16"), "b.mp3", ("MP3", "MPEG_LAYER_III")),
         (("a.ogg", "OGG", "VORBIS"), "b.wav", ("WAV", "PCM_16")),
+        (("a.mp3", "MP3", "MPEG_LAYER_III"), "b.wav", ("WAV", "PCM_16")),
+        (("a.mp3", "MP3", "MPEG_LAYER_III"), "b.ogg", ("OGG", "VORBIS")),
+        (("a.ogg", "OGG", "VORBIS"), "b.oga", ("OGG", "VORBIS")),
+        (("a.caf", "CAF", "ALAC_24"), "b.wav", ("WAV", "PCM_24")),
+        (("a.wav", "WAV", "ULAW"), "b.flac", ("FLAC", "PCM_16")),
+        (("a.wav", "WAV", "PCM_U8"), "b.flac", ("FLAC", "PCM_16")),
         (("a.wav", "WAV", "PCM_16"), "b.aif", ("AIFF", "PCM_16")),
     ],
 )
