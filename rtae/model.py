@@ -130,9 +130,11 @@ class Model:
         Raises
         ------
         ParameterError
-            If the shape is another, a code is out of range, or the model is not a decoder.
+            If the shape is another, a code is no integer or out of range, or the model is not a decoder.
         """
         self._check("decoder", "decode_step", codes, self._codes_in)
+        if codes.dtype.kind not in "iu":
+            raise ParameterError(f"codes must be integers, got {codes.dtype}")
         low, high = int(codes.min()), int(codes.max())
         if low < -1 or high >> self.spec.codebook_bits:
             raise ParameterError(f"codes from {low} to {high}; allowed are -1 to {2**self.spec.codebook_bits - 1}")
