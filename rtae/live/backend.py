@@ -38,7 +38,20 @@ class StreamRequest:
 
 @dataclass(frozen=True)
 class OpenedStream:
-    """What a backend opened: channel counts, names, and the latencies it reports, in samples."""
+    """What a backend opened.
+
+    Attributes
+    ----------
+    input_channels, output_channels : int
+        Channels of the two sides.
+    input_latency, output_latency : int
+        Latencies the devices report, in samples.
+    input_name, output_name : str
+        Names for a person.
+    burst : int
+        Blocks the sound system hands over at once: a server whose period is longer than a block calls several times
+        in a row and then pauses. The worker needs as many blocks of headroom.
+    """
 
     input_channels: int
     output_channels: int
@@ -46,6 +59,7 @@ class OpenedStream:
     output_latency: int
     input_name: str
     output_name: str
+    burst: int = 1
 
 
 class BlockHandler(Protocol):

@@ -28,6 +28,8 @@ class FakeBackend:
         Channels of its two sides; those of the stream if left out.
     input_latency, output_latency : int, default 0
         Latencies it reports, in samples.
+    burst : int, default 1
+        Blocks it says it hands over at once.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class FakeBackend:
         output_channels: int | None = None,
         input_latency: int = 0,
         output_latency: int = 0,
+        burst: int = 1,
     ) -> None:
         self._sample_rate = sample_rate
+        self._burst = burst
         self._channels = (input_channels, output_channels)
         self._latencies = (input_latency, output_latency)
         self._handler: BlockHandler | None = None
@@ -59,6 +63,7 @@ class FakeBackend:
             *self._latencies,
             "fake",
             "fake",
+            self._burst,
         )
         return self.opened
 

@@ -49,7 +49,7 @@ def choose_block(hop: int, sample_rate: int, latency: Target) -> int:
     )
 
 
-def headroom_blocks(block: int, sample_rate: int, latency: Target, fixed_samples: int) -> int:
+def headroom_blocks(block: int, sample_rate: int, latency: Target, fixed_samples: int, burst: int) -> int:
     """Return the worker's headroom in blocks.
 
     Parameters
@@ -57,23 +57,25 @@ def headroom_blocks(block: int, sample_rate: int, latency: Target, fixed_samples
     block, sample_rate : int
         Samples a block, hertz.
     latency : "low", "safe" or float
-        Low is one block; safe at least two and 10 ms; a number is the total in milliseconds, which is kept or stayed
-        below.
+        Low is one burst; safe at least a block more and 10 ms; a number is the total in milliseconds, which is kept
+        or stayed below.
     fixed_samples : int
         Latency of everything but the headroom.
+    burst : int
+        Blocks the sound system hands over at once; fewer would be late every time.
 
     Raises
     ------
     ParameterError
-        If a total in milliseconds cannot be met even with one block.
+        If a total in milliseconds cannot be met with the least headroom.
     """
     if latency == "low":
-        return 1
+        return burst
     if latency == "safe":
-        return max(2, math.ceil(SAFE_HEADROOM_S * sample_rate / block))
+        return max(burst + 1, math.ceil(SAFE_HEADROOM_S * sample_rate / block))
     count = math.floor((float(latency) / 1e3 * sample_rate - fixed_samples) / block)
-    if count < 1:
-        least = math.ceil(1e4 * (fixed_samples + block) / sample_rate) / 10
+    if count < burst:
+        least = math.ceil(1e4 * (fixed_samples + burst * block) / sample_rate) / 10
         raise ParameterError(
             f"a total latency of {float(latency):g} ms is out of reach here: the least with this model, device and "
             f"block is {least:g} ms; choose that, a smaller block, or 'low'"

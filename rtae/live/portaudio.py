@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from rtae.errors import DeviceError
 from rtae.live.backend import Audio, BlockHandler, OpenedStream, StreamRequest
 from rtae.live.devices import Device, choose, devices, portaudio
 
+PROBE_S = 0.4
+"""Time spent on watching how the sound system calls, before a stream starts, in seconds."""
+
+LONGEST_BURST_S = 0.05
+"""Bursts beyond this are stalls of the machine, not a habit of the sound system."""
+
 
 class PortAudioBackend:
-    """Streams from an input to an output device, driven by PortAudio's callback thread."""
+    """Streams from an input to an output device, driven by PortAudio's callback thread.
+
+    From :meth:`open` on the device runs, silent until :meth:`start`: how it calls cannot be asked, only watched.
+    """
 
     def __init__(self) -> None:
         self._stream: Any = None
         self._handler: BlockHandler | None = None
         self._stopping = False
+        self._calls: list[float] = []
 
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Return the rate the output device prefers, in hertz."""
@@ -47,12 +60,24 @@ class PortAudioBackend:
         except (sounddevice.PortAudioError, ValueError) as error:
             raise DeviceError(_refusal(error, source, sink, request)) from None
         input_latency, output_latency = (round(value * request.sample_rate) for value in self._stream.latency)
-        return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name)
+        try:
+            self._run()
+            time.sleep(PROBE_S)
+        except BaseException:
+            self.close()
+            raise
+        burst = usual_burst(self._calls, request.block / request.sample_rate)
+        return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name, burst)
 
     def start(self, handler: BlockHandler) -> None:
         """Start the callbacks; see :class:`rtae.live.backend.Backend`."""
         self._handler = handler
+        if not self._stream.active:
+            self._run()
+
+    def _run(self) -> None:
         self._stopping = False
+        self._calls = []
         sounddevice = portaudio()
         try:
             self._stream.start()
@@ -66,6 +91,7 @@ class PortAudioBackend:
         self._stopping = True
         if self._stream is not None and not self._stream.closed:
             self._stream.stop(ignore_errors=True)
+        self._handler = None
 
     def close(self) -> None:
         """Release the devices; see :class:`rtae.live.backend.Backend`."""
@@ -74,10 +100,11 @@ class PortAudioBackend:
             self._stream.close(ignore_errors=True)
             self._stream = None
 
-    def _callback(self, indata: Audio, outdata: Audio, frames: int, time: Any, status: Any) -> None:
+    def _callback(self, indata: Audio, outdata: Audio, frames: int, times: Any, status: Any) -> None:
         handler = self._handler
         if handler is None:
             outdata.fill(0.0)
+            self._calls.append(time.perf_counter())
             return
         xruns = 0
         if status:
@@ -90,6 +117,37 @@ class PortAudioBackend:
     def _finished(self) -> None:
         if self._handler is not None and not self._stopping:
             self._handler.finished("the sound device is gone")
+
+
+def usual_burst(calls: Sequence[float], period_s: float) -> int:
+    """Return how many blocks a sound system hands over at once.
+
+    Parameters
+    ----------
+    calls : sequence of float
+        Times of successive callbacks, in seconds.
+    period_s : float
+        Length of a block, in seconds.
+
+    Returns
+    -------
+    int
+        The burst length that covers 90 % of the blocks, leaving out the first and last burst, which may be cut.
+    """
+    sizes = [1]
+    for before, after in pairwise(calls):
+        if after - before < 0.4 * period_s:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    longest = max(1, int(LONGEST_BURST_S / period_s))
+    sizes = sorted(size for size in sizes[1:-1] if size <= longest)
+    total, seen = sum(sizes), 0
+    for size in sizes:
+        seen += size
+        if seen >= 0.9 * total:
+            return size
+    return 1
 
 
 def _reason(error: Exception) -> str:

@@ -97,7 +97,7 @@ class LiveStream:
             hop = _hop(processor)
             model = _model_delay(processor)
             fixed = opened.input_latency + processor.delay + opened.output_latency
-            headroom = headroom_blocks(block, processor.sample_rate, latency, fixed)
+            headroom = headroom_blocks(block, processor.sample_rate, latency, fixed, opened.burst)
             self._board = Board()
             plan = Plan(
                 sample_rate=processor.sample_rate,

@@ -1,0 +1,105 @@
+"""The live stream as a person sees it: a terminal view, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rtae.live.report import Event, Stats
+
+if TYPE_CHECKING:
+    from rtae.live.stream import LiveStream
+
+LOWEST_DB = -60.0
+"""Left end of the level bars, in dBFS."""
+
+STRENGTHS_DB = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 30.0, 40.0, None)
+"""Attenuation limits that the strength keys step through, in decibels; None is unlimited."""
+
+KEYS = "b bypass   +/- strength   q quit"
+
+_EVENTS_SHOWN = 4
+_EVENT_STYLES = {"recovered": "green", "late": "yellow", "xrun": "yellow"}
+
+
+class View:
+    """Renders a stream and remembers its newest events.
+
+    Parameters
+    ----------
+    stream : LiveStream
+        The stream to look at.
+    name : str
+        Name of what it runs, such as the model's.
+    """
+
+    def __init__(self, stream: LiveStream, name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._events: deque[Event] = deque(maxlen=_EVENTS_SHOWN)
+
+    def add(self, event: Event) -> None:
+        """Show an event until newer ones push it out."""
+        self._events.append(event)
+
+    def render(self) -> RenderableType:
+        """Return the view as of now."""
+        stream = self._stream
+        stats, latency = stream.stats, stream.latency
+        levels = Table.grid(padding=(0, 1))
+        levels.add_column(justify="right", width=10)
+        levels.add_column(width=36)
+        levels.add_column(justify="right")
+        for name, level in (("in", stats.level_in_db), ("out", stats.level_out_db)):
+            levels.add_row(name, _bar((level - LOWEST_DB) / -LOWEST_DB), f"{level:6.1f} dBFS")
+        levels.add_row("removed", _bar(stats.reduction_db / 40.0), f"{stats.reduction_db:6.1f} dB  ")
+        levels.add_row("load", _bar(stats.load), f"{100 * stats.load:6.1f} %   ")
+        facts = Table.grid(padding=(0, 1))
+        facts.add_column(justify="right", width=10)
+        facts.add_column()
+        parts = " + ".join(f"{name.replace('_', ' ')} {ms:.1f}" for name, ms in latency.parts_ms().items())
+        facts.add_row("late", f"{stats.late} blocks    xruns {stats.xruns}    clipped {stats.clipped}")
+        facts.add_row("hop", f"p50 {stats.hop_p50_ms:.2f} ms   p99 {stats.hop_p99_ms:.2f} ms")
+        facts.add_row("latency", f"{latency.total_ms:.1f} ms = {parts}")
+        facts.add_row("strength", strength(stream.attenuation_limit_db) + ("   BYPASS" if stream.bypass else ""))
+        events = Text("\n").join(Text(e.message, style=_EVENT_STYLES.get(e.kind, "red")) for e in self._events)
+        title = f"rtae live: {stream.input_name} -> {self._name} -> {stream.output_name}"
+        return Panel(Group(levels, facts, events), title=Text(title), subtitle=KEYS, width=78)
+
+    def line(self) -> str:
+        """Return the view as of now in one line."""
+        return line(self._stream.stats)
+
+
+def line(stats: Stats) -> str:
+    """Return statistics as one line of text."""
+    return (
+        f"in {stats.level_in_db:.1f} dBFS, out {stats.level_out_db:.1f} dBFS, removed {stats.reduction_db:.1f} dB, "
+        f"load {100 * stats.load:.0f} %, late {stats.late}, xruns {stats.xruns}"
+    )
+
+
+def strength(limit_db: float | None) -> str:
+    """Name an attenuation limit."""
+    return "full" if limit_db is None else f"at most {limit_db:g} dB"
+
+
+def stepped_strength(limit_db: float | None, step: int) -> float | None:
+    """Return the next attenuation limit up (`step` 1) or down (-1)."""
+    value = float("inf") if limit_db is None else limit_db
+    ladder = [float("inf") if item is None else item for item in STRENGTHS_DB]
+    if step > 0:
+        place = next((index for index, item in enumerate(ladder) if item > value), len(ladder) - 1)
+    else:
+        place = max((index for index, item in enumerate(ladder) if item < value), default=0)
+    return STRENGTHS_DB[place]
+
+
+def _bar(share: float) -> ProgressBar:
+    return ProgressBar(total=1.0, completed=min(max(share, 0.0), 1.0), width=36)

@@ -1,0 +1,196 @@
+"""Devices: the list, the choice, and what PortAudio refuses. PortAudio is replaced by a module of our own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import types
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtae.cli import main
+from rtae.errors import DeviceError, StreamStateError
+from rtae.live import LiveStream
+from rtae.live import portaudio as portaudio_module
+from rtae.live.devices import choose, devices
+from rtae.processor import Delay
+
+DEVICES = [
+    {"name": "Built-in [Analog]", "hostapi": 0, "max_input_channels": 2, "max_output_channels": 2},
+    {"name": "USB Headset", "hostapi": 0, "max_input_channels": 1, "max_output_channels": 2},
+    {"name": "USB Camera", "hostapi": 0, "max_input_channels": 1, "max_output_channels": 0},
+    {"name": "Headset", "hostapi": 1, "max_input_channels": 1, "max_output_channels": 1},
+]
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class Stream:
+    """The least of sounddevice.Stream; `refusal` makes opening fail."""
+
+    refusal: Exception | None = None
+    opened: list[Stream]
+
+    def __init__(self, **options):
+        if Stream.refusal is not None:
+            raise Stream.refusal
+        self.options = options
+        self.latency = (0.001, 0.003)
+        self.active = self.closed = False
+        Stream.opened.append(self)
+
+    def start(self):
+        self.active = True
+
+    def stop(self, ignore_errors):
+        self.active = False
+
+    def close(self, ignore_errors):
+        self.active, self.closed = False, True
+
+
+@pytest.fixture
+def sound(monkeypatch):
+    module = types.ModuleType("sounddevice")
+    module.query_hostapis = lambda: ({"name": "ALSA"}, {"name": "JACK Audio Connection Kit"})
+    module.query_devices = lambda: [{**device, "default_samplerate": 48_000.0} for device in module.found]
+    module.default = types.SimpleNamespace(device=[1, 0])
+    module.found = DEVICES
+    module.Stream, module.PortAudioError = Stream, PortAudioError
+    Stream.refusal, Stream.opened = None, []
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    monkeypatch.setattr(portaudio_module, "PROBE_S", 0.0)
+    return module
+
+
+def test_a_device_is_chosen_by_number_part_of_its_name_or_default(sound):
+    found = devices()
+    assert choose(found, None, "input").name == "USB Headset"
+    assert choose(found, None, "output").name == "Built-in [Analog]"
+    assert choose(found, 2, "input").name == "USB Camera"
+    assert choose(found, "2", "input").name == "USB Camera"
+    assert choose(found, "camera", "input").index == 2
+    assert choose(found, "headset, jack", "input").index == 3
+    assert choose(found, "built-in [analog], alsa", "output").index == 0
+    assert choose(found, "headset", "input").index == 3  # the whole name wins over a part of another
+    assert choose(found, "USB", "output").index == 1  # the camera cannot play
+
+
+def test_an_ambiguous_name_lists_the_candidates(sound):
+    with pytest.raises(DeviceError, match=r"'usb' is ambiguous.*: 1 USB Headset, ALSA; 2 USB Camera, ALSA$"):
+        choose(devices(), "usb", "input")
+
+
+@pytest.mark.parametrize("wanted", ["nothing like it", 9, "9", 2])
+def test_an_unknown_device_lists_what_there_is(sound, wanted):
+    with pytest.raises(
+        DeviceError, match=r"there is no output device .*; there are: 0 Built-in \[Analog\], ALSA; 1 USB"
+    ):
+        choose(devices(), wanted, "output")
+
+
+def test_a_machine_without_devices_is_told_so(sound, capsys):
+    sound.found = []
+    with pytest.raises(DeviceError, match="no input device"):
+        LiveStream(Delay(0))
+    assert main(["devices"]) == 0
+    assert "sees no sound device" in capsys.readouterr().err
+
+
+def test_the_list_is_printed_as_a_table_and_as_json(sound, capsys):
+    assert main(["devices"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert "Built-in [Analog], ALSA" in table[1]
+    assert table[1].split()[-1] == "output" and table[2].split()[-1] == "input"
+    assert main(["devices", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [device["name"] for device in listed] == [device["name"] for device in DEVICES]
+    assert listed[1]["default_input"] is True
+
+
+def test_a_busy_device_is_refused_in_one_line(sound, capsys, build):
+    Stream.refusal = PortAudioError("Error opening Stream: Device unavailable [PaErrorCode -9985]")
+    assert main(["live", "--model", str(build("identity")), "--input", "camera"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "'USB Camera' -> 'Built-in [Analog]' at 48000 Hz" in told and "busy" in told
+
+
+def test_a_rate_the_device_lacks_is_refused_with_one_it_has(sound):
+    Stream.refusal = PortAudioError("Error opening Stream: Invalid sample rate [PaErrorCode -9997]")
+    with pytest.raises(DeviceError, match=r"at 12345 Hz.*such as 48000"):
+        LiveStream(Delay(0, sample_rate=12_345))
+
+
+def test_the_stream_asks_for_float_blocks_and_reports_latency_in_samples(sound):
+    stream = LiveStream(Delay(10), input="camera", block_size=64)
+    asked = Stream.opened[0].options
+    assert asked["device"] == (2, 0) and asked["channels"] == (1, 2) and asked["dtype"] == "float32"
+    assert (asked["samplerate"], asked["blocksize"], asked["latency"]) == (48_000, 64, "low")
+    assert (stream.latency.input_device, stream.latency.output_device) == (48, 144)
+    assert stream.latency.total == 48 + 10 + 64 + 144
+    stream.close()
+    assert Stream.opened[0].closed
+
+
+def test_device_flags_become_xruns_and_a_vanished_device_an_event(sound):
+    stream = LiveStream(Delay(0), input="camera", block_size=64)
+    with stream:
+        options = Stream.opened[0].options
+        flags = types.SimpleNamespace(
+            input_overflow=True, input_underflow=False, output_underflow=True, output_overflow=False
+        )
+        out = np.full((64, 2), np.nan, np.float32)
+        options["callback"](np.zeros((64, 1), np.float32), out, 64, None, flags)
+        assert stream.stats.xruns == 2 and np.all(out == 0)
+        options["finished_callback"]()
+        assert stream.wait(10.0)
+        assert not stream.active
+    assert [event.kind for event in stream.events()] == ["xrun", "ended"]
+
+
+def test_stopping_by_request_is_no_event(sound):
+    stream = LiveStream(Delay(0), block_size=64)
+    with stream:
+        stream.stop()
+        Stream.opened[0].options["finished_callback"]()
+    assert stream.events() == []
+
+
+def test_a_started_stream_is_not_started_twice_and_a_closed_one_never(sound):
+    with LiveStream(Delay(0), block_size=64) as stream, pytest.raises(StreamStateError, match="it is started"):
+        stream.start()
+    with pytest.raises(StreamStateError, match="it is closed"):
+        stream.start()
+
+
+def test_without_portaudio_live_says_what_to_install_and_files_still_work(tmp_path, build):
+    program = """
+        import sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name == "sounddevice":
+                    raise OSError("PortAudio library not found")
+        sys.meta_path.insert(0, Finder())
+        from rtae.cli import main
+        model, noisy, clean = sys.argv[1:]
+        print(main(["devices"]), main(["live", "-m", model]), main(["denoise", noisy, "-o", clean, "-m", model]))
+    """
+    noisy, clean = tmp_path / "noisy.wav", tmp_path / "clean.wav"
+    soundfile.write(noisy, np.full(4_800, 0.25), 48_000)
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(build("identity")), str(noisy), str(clean)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "2 2 0"
+    assert result.stderr.count("apt install libportaudio2") == 2
+    assert "Traceback" not in result.stderr
+    np.testing.assert_array_equal(soundfile.read(clean)[0], soundfile.read(noisy)[0])
