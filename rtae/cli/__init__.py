@@ -20,7 +20,7 @@ from rtae.errors import RtaeError
 COMMANDS: dict[str, tuple[str, str]] = {
     "denoise": ("rtae.cli.denoise", "remove the noise from sound files"),
     "devices": ("rtae.cli.devices", "list the sound devices"),
-    "demo": ("rtae.cli.demo", "hear and see a noisy recording go through the live engine"),
+    "demo": ("rtae.cli.demo", "run a noisy recording through the live engine, show before and after"),
     "eval": ("rtae.cli.eval", "measure quality, latency and time, beside other denoisers"),
     "info": ("rtae.cli.info", "show what a model says of itself"),
     "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
