@@ -1,0 +1,1 @@
+"""Quality, latency and time of denoisers, measured side by side: ``rtae eval``."""

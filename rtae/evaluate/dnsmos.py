@@ -1,0 +1,83 @@
+"""DNSMOS P.835: predicted opinion of speech, background and overall quality, without a reference.
+
+Reddy, Gopal, Cutler: DNSMOS P.835 (2022). The network is the one in the PyPI package ``speechmos``; it is run here
+directly, on one thread, because that package needs librosa for a fourth score and takes every core.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rtae.errors import MissingDependencyError
+
+SAMPLE_RATE = 16_000
+WINDOW = int(9.01 * SAMPLE_RATE)
+"""Samples the network looks at; shorter recordings are repeated, longer ones scored once a second and averaged."""
+
+# The published mapping of the network's raw outputs to the scale of the listening tests: coefficients of x^2, x, 1.
+_CALIBRATION = np.array(
+    [
+        [-0.08397278, 1.22083953, 0.0052439],
+        [-0.13166888, 1.60915514, -0.39604546],
+        [-0.06766283, 1.11546468, 0.04602535],
+    ]
+)
+
+
+class Scores(NamedTuple):
+    """Opinion scores from 1 to 5."""
+
+    sig: float
+    bak: float
+    ovrl: float
+
+
+def score(audio: npt.NDArray[np.floating]) -> Scores:
+    """Score one recording.
+
+    Parameters
+    ----------
+    audio : ndarray, shape (samples,)
+        Signal at 16 kHz; what exceeds full scale is clipped.
+
+    Returns
+    -------
+    Scores
+        Speech (SIG), background (BAK) and overall (OVRL) quality.
+
+    Raises
+    ------
+    MissingDependencyError
+        If speechmos is not installed.
+    """
+    session = _session()
+    signal = np.clip(audio, -1.0, 1.0).astype(np.float32)
+    # The reference implementation doubles the recording until it is long enough, and so do the published scores.
+    while len(signal) < WINDOW:
+        signal = np.concatenate([signal, signal])
+    # It also leaves the last part of a second out when it counts the windows.
+    count = max(1, len(signal) // SAMPLE_RATE - WINDOW // SAMPLE_RATE)
+    windows = [signal[second * SAMPLE_RATE :][:WINDOW] for second in range(count)]
+    raw = np.concatenate([session.run(None, {"input_1": window[None]})[0] for window in windows]).astype(np.float64)
+    square, slope, offset = _CALIBRATION.T
+    sig, bak, ovrl = np.mean((square * raw + slope) * raw + offset, axis=0)
+    return Scores(float(sig), float(bak), float(ovrl))
+
+
+@functools.cache
+def _session() -> Any:
+    import onnxruntime
+
+    package = importlib.util.find_spec("speechmos")
+    if package is None or not package.submodule_search_locations:
+        raise MissingDependencyError("the package speechmos is not installed; run: pip install 'rtae[peers]'")
+    path = Path(package.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

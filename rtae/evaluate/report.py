@@ -1,0 +1,177 @@
+"""The results as JSON and Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rtae.evaluate.metrics import METRICS, Metric
+from rtae.evaluate.run import Latency, SystemResult, Timing
+from rtae.evaluate.statistics import CONFIDENCE, RESAMPLES
+
+FORMAT = "rtae-evaluation"
+FORMAT_VERSION = 1
+"""Version of the JSON; it grows when a field changes its meaning or goes away."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """An evaluation with what is needed to repeat it.
+
+    Attributes
+    ----------
+    results : sequence of SystemResult
+        The noisy input first.
+    data : str
+        Name of the set of pairs.
+    recordings : int
+        Pairs in it.
+    seconds : float
+        Their length together.
+    seed : int
+        Seed of the confidence intervals.
+    environment : dict
+        Machine, versions, revision: see :func:`rtae.evaluate.environment.describe`.
+    """
+
+    results: Sequence[SystemResult]
+    data: str
+    recordings: int
+    seconds: float
+    seed: int
+    environment: dict[str, Any]
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each system whose delay is not the declared one."""
+        return [result.problem for result in self.results if result.problem is not None]
+
+    def quality_table(self) -> str:
+        """Return the means as a Markdown table, padded to be read as it is."""
+        return _table(["system", *_headings()], [[result.name, *_means(result)] for result in self.results])
+
+    def latency_table(self) -> str:
+        """Return latency and times as a Markdown table; the noisy input has none."""
+        rows = [
+            [result.name, *_latency_cells(result.latency), *_timing_cells(result.timing)]
+            for result in self.results
+            if result.latency is not None and result.timing is not None
+        ]
+        return _table(_LATENCY_HEADINGS, rows)
+
+    def to_json(self) -> str:
+        """Return the report as JSON text: units in the names, None where a measure is not defined."""
+        document = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "data": {"name": self.data, "recordings": self.recordings, "seconds": round(self.seconds, 3)},
+            "environment": self.environment,
+            "confidence": {"level": CONFIDENCE, "resamples": RESAMPLES, "seed": self.seed},
+            "measures": {name: dataclasses.asdict(metric) for name, metric in METRICS.items()},
+            "problems": self.problems,
+            "systems": [_system(result) for result in self.results],
+        }
+        return json.dumps(document, indent=1, allow_nan=False)
+
+    def to_markdown(self) -> str:
+        """Return the report as a Markdown page."""
+        environment = self.environment
+        packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
+        parts = [
+            "# Evaluation",
+            f"{self.recordings} recordings of {self.data}, {self.seconds:.0f} s. Every system streamed hop by hop on "
+            "one thread, all in one run; of the times only ratios are comparable between machines.",
+            "## Quality",
+            self.quality_table(),
+            f"## {CONFIDENCE:.0%} confidence intervals of the means",
+            _table(["system", *_headings()], [[r.name, *_intervals(r)] for r in self.results]),
+            "## Latency and time",
+            self.latency_table(),
+            *(["## Problems", "\n".join(f"- {problem}" for problem in self.problems)] if self.problems else []),
+            "## Measures",
+            "\n".join(f"- **{metric.label}**: {metric.meaning}" for metric in METRICS.values()),
+            "Latency is delay + hop. The output is moved forward by the declared delay before it is scored; the delay "
+            "is measured by cross-correlating clean recordings with what comes out of them.",
+            "## Machine",
+            f"{environment['cpu']} ({environment['machine']}, {environment['cores']} cores, "
+            f"one thread used), {environment['system']}, Python {environment['python']}, {packages}, "
+            f"revision {environment['commit'] or 'unknown'}",
+        ]
+        return "\n\n".join(parts) + "\n"
+
+
+_LATENCY_HEADINGS = (
+    "system",
+    "declared ms",
+    "measured ms",
+    "hop ms",
+    "p50 ms",
+    "p99 ms",
+    "p99.9 ms",
+    "max ms",
+    "RTF",
+)
+
+
+def _latency_cells(latency: Latency) -> list[str]:
+    measured = "unknown" if latency.measured_ms is None else f"{latency.measured_ms:.2f}"
+    return [f"{latency.declared_ms:.2f}", measured if latency.agrees else f"**{measured}**", f"{latency.hop_ms:.2f}"]
+
+
+def _timing_cells(timing: Timing) -> list[str]:
+    times = (timing.p50_ms, timing.p99_ms, timing.p999_ms, timing.max_ms)
+    return [*(f"{time:.3f}" for time in times), f"{timing.rtf:.4f}"]
+
+
+def _means(result: SystemResult) -> list[str]:
+    return [
+        "–" if (estimate := result.means[name]) is None else _number(estimate.mean, metric)
+        for name, metric in METRICS.items()
+    ]
+
+
+def _intervals(result: SystemResult) -> list[str]:
+    return [
+        "–" if estimate is None else f"{_number(estimate.low, metric)} … {_number(estimate.high, metric)}"
+        for estimate, metric in ((result.means[name], metric) for name, metric in METRICS.items())
+    ]
+
+
+def _headings() -> list[str]:
+    arrow = {True: "↑", False: "↓"}
+    return [
+        f"{metric.label}{f' {metric.unit}' if metric.unit else ''} {arrow[metric.higher_is_better]}"
+        for metric in METRICS.values()
+    ]
+
+
+def _number(value: float, metric: Metric) -> str:
+    rounded = round(value, metric.digits) + 0.0  # turns -0.0 into 0.0
+    return f"{rounded:.{metric.digits}f}"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    lines = [headings, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
+
+
+def _system(result: SystemResult) -> dict[str, Any]:
+    latency = result.latency
+    return {
+        "name": result.name,
+        "sample_rate": result.sample_rate,
+        "latency": latency
+        and {
+            **dataclasses.asdict(latency),
+            "declared_ms": latency.declared_ms,
+            "measured_ms": latency.measured_ms,
+            "agrees": latency.agrees,
+        },
+        "timing": result.timing and dataclasses.asdict(result.timing),
+        "means": {name: estimate and dataclasses.asdict(estimate) for name, estimate in result.means.items()},
+        "recordings": result.scores,
+    }
