@@ -39,11 +39,9 @@ class StreamProcessor(ABC):
     """
 
     def __init__(self, sample_rate: int, channels: int, delay: int, *, chunk: int = CHUNK) -> None:
-        for name, value, least in (("sample_rate", sample_rate, 1), ("channels", channels, 1), ("delay", delay, 0)):
-            check_integer(name, value, least)
-        self._sample_rate = sample_rate
-        self._channels = channels
-        self._delay = delay
+        self._sample_rate = check_integer("sample_rate", sample_rate, 1)
+        self._channels = check_integer("channels", channels, 1)
+        self._delay = check_integer("delay", delay, 0)
         self._chunk = chunk
         self._ended = False
         self._busy = threading.Lock()
@@ -85,18 +83,18 @@ class StreamProcessor(ABC):
         StreamStateError
             If the stream is at its end, or another thread is inside.
         """
-        array = np.asarray(block)
+        try:
+            array = np.asarray(block)
+        except ValueError as error:
+            raise ParameterError(f"block is not an array of numbers ({error})") from None
         frames = self._as_frames(array)
         if out is None:
             out = np.empty(array.shape, np.float32)
-        elif out.shape != array.shape or out.dtype != np.float32 or not out.flags.writeable:
-            raise ParameterError(
-                f"out must be a writable float32 array of the block's shape {array.shape}, "
-                f"got {out.dtype} {out.shape}{'' if out.flags.writeable else ', read-only'}"
-            )
+        else:
+            _check_out(out, array.shape)
         self._enter("process")
         try:
-            self._run(frames, out.reshape(frames.shape) if out.ndim == 1 else out)
+            self._run(frames, out[:, np.newaxis] if out.ndim == 1 else out)
         finally:
             self._busy.release()
         return out
@@ -168,7 +166,9 @@ class StreamProcessor(ABC):
                 raise ParameterError(
                     f"audio must be float in -1..1, got {array.dtype}; divide integers by their full scale first"
                 )
-            array = array.astype(np.float32)
+            # What float32 cannot hold becomes infinite, and is dealt with as such.
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
         if array.ndim == 1 and self._channels == 1:
             array = array[:, np.newaxis]
         if array.ndim != 2 or array.shape[1] != self._channels:
@@ -176,13 +176,27 @@ class StreamProcessor(ABC):
         return array  # type: ignore[return-value]
 
 
-def check_integer(name: str, value: object, least: int) -> None:
-    """Refuse what is not an integer of at least ``least``.
+def _check_out(out: object, shape: tuple[int, ...]) -> None:
+    if isinstance(out, np.ndarray):
+        if out.shape == shape and out.dtype == np.float32 and out.flags.writeable:
+            return
+        found = f"{out.dtype} {out.shape}{'' if out.flags.writeable else ', read-only'}"
+    else:
+        found = type(out).__name__
+    raise ParameterError(f"out must be a writable float32 array of the block's shape {shape}, got {found}")
+
+
+def check_integer(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Return ``value`` as an int if it is one and in range.
 
     Raises
     ------
     ParameterError
-        Naming the parameter.
+        Otherwise, naming the parameter.
     """
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ParameterError(f"{name} is {value!r}; it must be an integer of at least {least}")
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        number = int(value)
+        if number >= least and (most is None or number <= most):
+            return number
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ParameterError(f"{name} is {value!r}; it must be an integer {bounds}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,9 @@ from rtae.spec import ModelSpec
 
 RATE_RANGE_HZ = (8_000, 192_000)
 """Lowest and highest sample rate a host may have."""
+
+MOST_CHANNELS = 256
+"""Bound on the channels: more of them is an array of the wrong orientation."""
 
 LOUDEST = 1e6
 """Samples beyond this cannot be audio and are clipped, so that no square of them overflows in a model."""
@@ -70,19 +74,15 @@ class Denoiser(StreamProcessor):
         block_size: int | None = None,
         attenuation_limit_db: float | None = None,
     ) -> None:
-        check_integer("sample_rate", sample_rate, 1)
-        if not RATE_RANGE_HZ[0] <= sample_rate <= RATE_RANGE_HZ[1]:
-            raise ParameterError(
-                f"sample_rate is {sample_rate} Hz; allowed are {RATE_RANGE_HZ[0]} to {RATE_RANGE_HZ[1]}"
-            )
-        check_integer("channels", channels, 1)
+        sample_rate = check_integer("sample_rate", sample_rate, *RATE_RANGE_HZ)
+        channels = check_integer("channels", channels, 1, MOST_CHANNELS)
         if block_size is not None:
-            check_integer("block_size", block_size, 1)
+            block_size = check_integer("block_size", block_size, 1)
         streams = 1 if linked else channels
         self._model = load(model, streams=streams)
         spec = self._model.spec
         if spec.kind != "denoiser":
-            raise ParameterError(f"model {spec.name!r} is a {spec.kind}, not a denoiser")
+            raise ParameterError(f"model {spec.name!r} is of kind {spec.kind!r}, not a denoiser")
         self.attenuation_limit_db = attenuation_limit_db
         self.linked = linked
         self.block_size = block_size
@@ -117,8 +117,8 @@ class Denoiser(StreamProcessor):
 
     @attenuation_limit_db.setter
     def attenuation_limit_db(self, value: float | None) -> None:
-        if value is not None and not (math.isfinite(value) and value >= 0.0):
-            raise ParameterError(f"attenuation_limit_db is {value}; it must be 0 or more, or None for no limit")
+        if value is not None and not (isinstance(value, Real) and 0.0 <= value < math.inf):
+            raise ParameterError(f"attenuation_limit_db is {value!r}; it must be 0 or more, or None for no limit")
         self._limit_db = value
 
     def _make_wet(self, sample_rate: int, streams: int) -> Reblocker | ConvertingReblocker:
@@ -208,7 +208,6 @@ class Denoiser(StreamProcessor):
 def denoise(
     audio: ArrayLike,
     sample_rate: int,
-    *,
     model: str | os.PathLike[str] = "denoise",
     attenuation_limit_db: float | None = None,
 ) -> Frames:
@@ -238,8 +237,8 @@ def denoise(
         If the model cannot be used.
     """
     array = np.asarray(audio)
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
-        raise ParameterError(f"audio must have shape (n, channels) or (n,), got {array.shape}")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MOST_CHANNELS):
+        raise ParameterError(f"audio must have shape (samples, channels) or (samples,), got {array.shape}")
     denoiser = Denoiser(
         model,
         sample_rate=sample_rate,

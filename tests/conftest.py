@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import models
-
-Build = Callable[..., Path]
+from tests.models import Build
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ place shows; ``encoder`` and ``decoder`` are a 16-bit PCM codec of one stage a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,9 @@ from rtae.spec import METADATA_KEY, ModelSpec
 
 OPSET = 20
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
+
+Build = Callable[..., Path]
+"""Type of the fixture ``build``."""
 
 Value = tuple[str, int, int]
 """Name, element type and width of a graph input or output; rows are the dynamic axis B."""

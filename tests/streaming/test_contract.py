@@ -10,9 +10,8 @@ import pytest
 
 from rtae import Denoiser, Processor, shipped
 from rtae.processor import Bypass, Delay, Gain
+from tests.models import Build
 from tests.streaming.contract import PLANS, band_noise, check, check_causal, error_db, measured_delay, stream
-
-Build = Callable[..., Path]
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000, 96_000]
 

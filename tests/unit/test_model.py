@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from onnx import helper
 from rtae.errors import MissingDependencyError, ModelFormatError, ModelNotFoundError, ParameterError
 from rtae.model import NO_LIMIT_DB, Model
 from tests import models
+from tests.models import Build
 
-Build = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
 
 
@@ -173,7 +172,7 @@ class TestFilesThatAreNoModels:
         assert len(data) > 100
         for length in (1, 10, len(data) // 4, len(data) // 2, 3 * len(data) // 4, len(data) - 1):
             (tmp_path / "m.onnx").write_bytes(data[:length])
-            with pytest.raises(ModelFormatError, match="export it again|copy or export"):
+            with pytest.raises(ModelFormatError, match=r"export it again|copy or export"):
                 Model(tmp_path / "m.onnx")
 
     def test_a_foreign_onnx_file(self, tmp_path: Path) -> None:
@@ -245,7 +244,7 @@ class TestSpecsThatDoNotFit:
             helper.make_node("Cast", ["state"], ["speech"], to=models.FLOAT),
         ]
         path = models.write(tmp_path / "model.onnx", models.spec().to_json(), nodes, wrong, outputs)
-        with pytest.raises(ModelFormatError, match="inputs are .* its spec asks for"):
+        with pytest.raises(ModelFormatError, match=r"inputs are .* its spec asks for"):
             Model(path)
 
     def test_a_fixed_number_of_rows(self, tmp_path: Path) -> None:

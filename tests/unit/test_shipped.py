@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rtae import shipped
 from rtae.errors import ModelFormatError, ModelNotFoundError
-
-Build = Callable[..., Path]
+from tests.models import Build
 
 
 @pytest.fixture
