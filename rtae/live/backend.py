@@ -26,6 +26,8 @@ class StreamRequest:
         Device index, part of its name, or None for the default.
     low_latency : bool
         Ask the device for its lowest latency instead of its safest.
+    burst : int
+        What :attr:`OpenedStream.burst` was the last time, so that it need not be found again; 0 if not known.
     """
 
     sample_rate: int
@@ -34,6 +36,7 @@ class StreamRequest:
     input: int | str | None = None
     output: int | str | None = None
     low_latency: bool = True
+    burst: int = 0
 
 
 @dataclass(frozen=True)

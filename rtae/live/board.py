@@ -31,6 +31,8 @@ _LAYOUT = np.dtype(
         ("xruns", np.int64),
         ("callback_errors", np.int64),
         ("on_dry", np.int64),
+        # written by the process that runs the engine
+        ("heartbeat", np.int64),
         # written by the worker
         ("processed", np.int64),
         ("skipped", np.int64),
@@ -63,6 +65,7 @@ class Board:
     xruns: npt.NDArray[np.int64]
     callback_errors: npt.NDArray[np.int64]
     on_dry: npt.NDArray[np.int64]
+    heartbeat: npt.NDArray[np.int64]
     processed: npt.NDArray[np.int64]
     skipped: npt.NDArray[np.int64]
     failures: npt.NDArray[np.int64]

@@ -7,7 +7,9 @@ by exactly as much, joined without a step; what arrives too late is never looked
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rtae.errors import ParameterError
 from rtae.live.backend import Audio
 from rtae.live.board import LISTEN, Board
 from rtae.live.tagged import TaggedRing
@@ -31,6 +34,9 @@ HISTORY_S = 0.5
 
 CATCH_UP_S = 0.02
 """How far behind its deadline the worker may be and still catch up hop by hop; beyond, it skips to the newest block."""
+
+REALTIME_PRIORITY = 5
+"""Priority of the worker where the system grants one: below the sound server's own threads."""
 
 _POLL_S = 0.1
 _LOAD_MEMORY_S = 0.5
@@ -73,9 +79,11 @@ class Engine:
         Sizes and rates.
     board : Board
         Parameters it follows, and counters and meters it writes.
+    memory : writable buffer, optional
+        Where the rings live, of at least twice :meth:`TaggedRing.size`; new memory if left out.
     """
 
-    def __init__(self, processor: Processor, plan: Plan, board: Board) -> None:
+    def __init__(self, processor: Processor, plan: Plan, board: Board, memory: memoryview | None = None) -> None:
         self.processor = processor
         self.plan = plan
         self.board = board
@@ -83,8 +91,7 @@ class Engine:
         self.ended = ""
         self._lag = plan.headroom_blocks * plan.block + processor.delay
         slots = math.ceil((self._lag + HISTORY_S * plan.sample_rate) / plan.block) + 2
-        self.heard = TaggedRing(slots, plan.block, plan.channels)
-        self.made = TaggedRing(slots, plan.block, plan.channels)
+        self.heard, self.made = ring_pair(slots, plan.block, plan.channels, memory)
         self._player = _Player(self.heard, self.made, plan, self._lag)
         self._bad = np.zeros((plan.block, plan.channels), np.bool_)
         # A binary semaphore: releasing it never waits, so the callback may.
@@ -98,8 +105,8 @@ class Engine:
         """Samples by which the output lags the input, from callback to callback: headroom + processor delay."""
         return self._lag
 
-    def start(self) -> None:
-        """Reset everything and start the worker."""
+    def start(self, *, realtime: bool = False) -> None:
+        """Reset everything and start the worker, at a real-time priority if that is wanted and allowed."""
         self.processor.reset()
         self.board.clear()
         self.heard.clear()
@@ -107,7 +114,7 @@ class Engine:
         self._player.clear()
         self.failure = self.ended = ""
         self._running = True
-        self._thread = threading.Thread(target=self._work, name="rtae-worker", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(realtime,), name="rtae-worker", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
@@ -157,7 +164,9 @@ class Engine:
         """Take note that no further callback comes."""
         self.ended = reason
 
-    def _work(self) -> None:
+    def _work(self, realtime: bool) -> None:
+        if realtime:
+            _raise_priority()
         board, plan = self.board, self.plan
         backlog = plan.headroom_blocks + math.ceil(CATCH_UP_S * plan.sample_rate / plan.block)
         meter = _Meter(board, plan)
@@ -291,6 +300,25 @@ class _Meter:
         field[0] += share * (value - field[0])
 
 
+def ring_pair(slots: int, block: int, channels: int, memory: memoryview | None = None) -> tuple[TaggedRing, TaggedRing]:
+    """Return the rings of input and output blocks, one behind the other in `memory`.
+
+    Raises
+    ------
+    ParameterError
+        If the memory is too small.
+    """
+    size = TaggedRing.size(slots, block, channels)
+    if memory is None:
+        memory = memoryview(bytearray(2 * size))
+    if len(memory) < 2 * size:
+        raise ParameterError(
+            f"live stream of {channels} channels in blocks of {block} needs {2 * size} bytes of shared memory, there "
+            f"are {len(memory)}; choose fewer channels, a lower rate or a lower latency"
+        )
+    return TaggedRing(slots, block, channels, memory[:size]), TaggedRing(slots, block, channels, memory[size:])
+
+
 def _signal(semaphore: threading.Lock) -> None:
     """Raise a binary semaphore (an unlocked lock is a raised one); never waits."""
     if semaphore.locked():
@@ -298,6 +326,13 @@ def _signal(semaphore: threading.Lock) -> None:
             semaphore.release()
         except RuntimeError:  # another thread raised it in between
             return
+
+
+def _raise_priority() -> None:
+    """Ask for a real-time priority of the calling thread; most desktops refuse, which is no fault."""
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
 
 
 def _map_channels(source: Audio, target: Audio) -> None:

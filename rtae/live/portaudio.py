@@ -62,11 +62,12 @@ class PortAudioBackend:
         input_latency, output_latency = (round(value * request.sample_rate) for value in self._stream.latency)
         try:
             self._run()
-            time.sleep(PROBE_S)
+            if not request.burst:
+                time.sleep(PROBE_S)
         except BaseException:
             self.close()
             raise
-        burst = usual_burst(self._calls, request.block / request.sample_rate)
+        burst = request.burst or usual_burst(self._calls, request.block / request.sample_rate)
         return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name, burst)
 
     def start(self, handler: BlockHandler) -> None:

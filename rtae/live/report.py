@@ -144,7 +144,7 @@ class Watcher:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._late = self._xruns = self._failures = 0
-        self._covering = False
+        self._covering = self._ended = False
 
     def poll(self, failure: str = "", ended: str = "") -> list[Event]:
         """Return new events; `failure` and `ended` are the engine's texts for these two."""
@@ -161,7 +161,8 @@ class Watcher:
         elif self._covering:
             self._covering = False
             events.append(Event("recovered", "processed signal is back"))
-        if ended:
+        if ended and not self._ended:
+            self._ended = True
             events.append(Event("ended", ended))
         self._late, self._xruns, self._failures = late, xruns, failures
         return events

@@ -8,14 +8,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rtae.errors import ParameterError, StreamStateError
-from rtae.live.backend import Backend, StreamRequest
+from rtae.live.backend import Backend
 from rtae.live.board import LISTEN, Board
-from rtae.live.engine import Engine, Plan
-from rtae.live.plan import Target, check_target, choose_block, headroom_blocks
-from rtae.live.report import Event, Latency, Stats, Watcher
+from rtae.live.config import StreamConfig, StreamFacts
+from rtae.live.plan import Target
+from rtae.live.report import Event, Latency, Stats
+from rtae.live.session import Session
 
 if TYPE_CHECKING:
     from rtae.processor import Processor
@@ -24,9 +25,31 @@ WATCH_S = 0.1
 """How often a running stream looks for events."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""Thread switch interval while a stream runs: with Python's 5 ms a busy host thread starves the audio."""
+"""Thread switch interval while a stream runs in this process: with Python's 5 ms a busy thread starves the audio."""
 
 _EVENTS_KEPT = 1000
+
+
+class Runner(Protocol):
+    """What runs a stream: a :class:`Session` here, or a process of its own."""
+
+    facts: StreamFacts
+
+    @property
+    def ended(self) -> bool:
+        """Whether it stopped by itself."""
+
+    def start(self) -> None:
+        """Start from a fresh state."""
+
+    def stop(self) -> None:
+        """Stop."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+    def poll(self) -> list[Event]:
+        """Return new events."""
 
 
 class LiveStream:
@@ -51,7 +74,10 @@ class LiveStream:
     attenuation_limit_db : float, optional
         Most that the denoiser may attenuate, in decibels; unlimited if left out.
     backend : Backend, optional
-        Audio system; PortAudio if left out.
+        Audio system, run in this process; PortAudio if left out.
+    isolated : bool, optional
+        Run in a process of its own, which a busy host cannot disturb. Left out: yes for a model by name or path on
+        the default backend, no otherwise.
     on_event : callable, optional
         Called with each :class:`Event`, from a thread of the stream.
 
@@ -77,60 +103,67 @@ class LiveStream:
         latency: Target = "low",
         attenuation_limit_db: float | None = None,
         backend: Backend | None = None,
+        isolated: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        check_target(latency)
-        if backend is None:
-            from rtae.live.portaudio import PortAudioBackend
+        config = StreamConfig(processor, input, output, sample_rate, channels, block_size, latency)
+        named = isinstance(processor, (str, os.PathLike))
+        if isolated and (backend is not None or not named):
+            raise ParameterError("isolated=True needs a model by name or path and no backend; leave one of them out")
+        self.isolated = named and backend is None if isolated is None else isolated
+        self._board: Board
+        self._runner: Runner
+        if self.isolated:
+            from rtae.live.process import EngineProcess, shared_board
 
-            backend = PortAudioBackend()
-        if isinstance(processor, (str, os.PathLike)):
-            rate = sample_rate or backend.native_rate(input, output)
-            processor, block = _denoiser(processor, rate, channels or 1, block_size, latency)
+            self._board, memory = shared_board()
+            self._runner = EngineProcess(config, self._board, memory)
         else:
-            block = _check_given(processor, sample_rate, channels, block_size, latency)
-        self.processor = processor
-        self.block_size = block
-        request = StreamRequest(processor.sample_rate, block, processor.channels, input, output, latency == "low")
-        opened = backend.open(request)
-        try:
-            hop = _hop(processor)
-            model = _model_delay(processor)
-            fixed = opened.input_latency + processor.delay + opened.output_latency
-            headroom = headroom_blocks(block, processor.sample_rate, latency, fixed, opened.burst)
+            if backend is None:
+                from rtae.live.portaudio import PortAudioBackend
+
+                backend = PortAudioBackend()
             self._board = Board()
-            plan = Plan(
-                sample_rate=processor.sample_rate,
-                block=block,
-                input_channels=opened.input_channels,
-                channels=processor.channels,
-                output_channels=opened.output_channels,
-                headroom_blocks=headroom,
-                hop=hop or block,
-            )
-            self._engine = Engine(processor, plan, self._board)
-            limit = getattr(processor, "attenuation_limit_db", None)
-            self._board.limit_db = limit if attenuation_limit_db is None else self._checked_limit(attenuation_limit_db)
-        except BaseException:
-            backend.close()
-            raise
-        self.input_name, self.output_name = opened.input_name, opened.output_name
-        self.latency = Latency(
-            sample_rate=processor.sample_rate,
-            input_device=opened.input_latency,
-            model=model,
-            hop_wait=processor.delay - model,
-            headroom=headroom * block,
-            output_device=opened.output_latency,
-        )
-        self._backend = backend
+            self._runner = Session(config, backend, self._board)
+        self._board.limit_db = self._runner.facts.limit_db
         self._on_event = on_event
         self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._state = "stopped"
         self._ended = threading.Event()
         self._quit = threading.Event()
         self._watch: threading.Thread | None = None
-        self._switch_interval = 0.0
+        self._switch_interval = sys.getswitchinterval()
+        if attenuation_limit_db is not None:
+            try:
+                self.attenuation_limit_db = attenuation_limit_db
+            except ParameterError:
+                self.close()
+                raise
+
+    @property
+    def latency(self) -> Latency:
+        """Latency by named parts."""
+        return self._runner.facts.latency
+
+    @property
+    def block_size(self) -> int:
+        """Samples a block."""
+        return self._runner.facts.block_size
+
+    @property
+    def name(self) -> str:
+        """Name of what runs: the model's, or the processor's class."""
+        return self._runner.facts.processor
+
+    @property
+    def input_name(self) -> str:
+        """Name of the input device."""
+        return self._runner.facts.input_name
+
+    @property
+    def output_name(self) -> str:
+        """Name of the output device."""
+        return self._runner.facts.output_name
 
     @property
     def stats(self) -> Stats:
@@ -169,7 +202,9 @@ class LiveStream:
 
     @attenuation_limit_db.setter
     def attenuation_limit_db(self, value: float | None) -> None:
-        self._board.limit_db = self._checked_limit(value)
+        if value is not None and not self._runner.facts.limitable:
+            raise ParameterError(f"attenuation_limit_db does not fit a {self.name}; it is for denoisers")
+        self._board.limit_db = value
 
     def events(self) -> list[Event]:
         """Return the events since the last call, oldest first."""
@@ -192,15 +227,15 @@ class LiveStream:
             raise StreamStateError(f"live stream cannot start: it is {self._state}; make a new one")
         self._ended.clear()
         self._quit.clear()
-        self._switch_interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(self._switch_interval, SWITCH_INTERVAL_S))
-        self._engine.start()
-        self._state = "started"
+        if not self.isolated:
+            self._switch_interval = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._switch_interval, SWITCH_INTERVAL_S))
         try:
-            self._backend.start(self._engine)
+            self._runner.start()
         except BaseException:
-            self._halt()
+            self._restore()
             raise
+        self._state = "started"
         self._watch = threading.Thread(target=self._watcher, name="rtae-watch", daemon=True)
         self._watch.start()
 
@@ -208,14 +243,21 @@ class LiveStream:
         """Stop the devices and the worker; harmless when not started."""
         if self._state != "started":
             return
-        self._backend.stop()
-        self._halt()
+        self._quit.set()
+        if self._watch is not None and self._watch is not threading.current_thread():
+            self._watch.join()
+        self._watch = None
+        self._runner.stop()
+        self._collect()
+        self._restore()
+        self._state = "stopped"
 
     def close(self) -> None:
         """Stop and release the devices; harmless when closed."""
         self.stop()
-        self._backend.close()
-        self._state = "closed"
+        if self._state != "closed":
+            self._state = "closed"
+            self._runner.close()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the devices stop calling by themselves; return whether they did."""
@@ -236,72 +278,18 @@ class LiveStream:
         """Close."""
         self.close()
 
-    def _halt(self) -> None:
-        self._engine.stop()
-        self._quit.set()
-        if self._watch is not None and self._watch is not threading.current_thread():
-            self._watch.join()
-        self._watch = None
-        sys.setswitchinterval(self._switch_interval)
-        self._state = "stopped"
+    def _restore(self) -> None:
+        if not self.isolated:
+            sys.setswitchinterval(self._switch_interval)
 
     def _watcher(self) -> None:
-        watcher = Watcher(self._board)
-        engine = self._engine
-        while True:
-            leaving = self._quit.wait(WATCH_S)
-            ended = "" if self._ended.is_set() else engine.ended
-            for event in watcher.poll(engine.failure, ended):
-                self._events.append(event)
-                if self._on_event is not None:
-                    self._on_event(event)
-            if ended:
-                self._ended.set()
-            if leaving:
-                return
+        while not self._quit.wait(WATCH_S):
+            self._collect()
 
-    def _checked_limit(self, value: float | None) -> float | None:
-        if value is not None and not hasattr(self.processor, "attenuation_limit_db"):
-            raise ParameterError(
-                f"attenuation_limit_db does not fit a {type(self.processor).__name__}; it is for denoisers"
-            )
-        return value
-
-
-def _denoiser(
-    name: str | os.PathLike[str], rate: int, channels: int, block_size: int | None, latency: Target
-) -> tuple[Processor, int]:
-    """Make the denoiser of a stream, and choose the block size if the caller did not."""
-    from rtae.denoise import Denoiser
-    from rtae.shipped import load
-
-    if block_size is None:
-        spec = load(name).spec
-        block_size = choose_block(round(spec.hop * rate / spec.sample_rate), rate, latency)
-    return Denoiser(name, sample_rate=rate, channels=channels, block_size=block_size), block_size
-
-
-def _check_given(
-    processor: Processor, sample_rate: int | None, channels: int | None, block_size: int | None, latency: Target
-) -> int:
-    """Check that the arguments fit a processor that the caller made; return the block size."""
-    for name, asked in (("sample_rate", sample_rate), ("channels", channels)):
-        has = getattr(processor, name)
-        if asked is not None and asked != has:
-            raise ParameterError(f"{name} is {asked}, the processor was made for {has}; leave it out or make another")
-    promised: Any = getattr(processor, "block_size", None)
-    if promised is not None and block_size not in (None, promised):
-        raise ParameterError(f"block_size is {block_size}, the processor was made for blocks of {promised}")
-    return block_size or promised or choose_block(round(_hop(processor)) or 1, processor.sample_rate, latency)
-
-
-def _hop(processor: Processor) -> float:
-    """Hop of a processor in samples at its own rate, 0 if it has none."""
-    spec = getattr(processor, "spec", None)
-    return 0.0 if spec is None else float(spec.hop * processor.sample_rate / spec.sample_rate)
-
-
-def _model_delay(processor: Processor) -> int:
-    """Part of a processor's delay that is the model's own, in samples at its own rate."""
-    spec = getattr(processor, "spec", None)
-    return 0 if spec is None else min(processor.delay, round(spec.delay * processor.sample_rate / spec.sample_rate))
+    def _collect(self) -> None:
+        for event in self._runner.poll():
+            self._events.append(event)
+            if self._on_event is not None:
+                self._on_event(event)
+        if self._runner.ended:
+            self._ended.set()

@@ -21,10 +21,12 @@ class TaggedRing:
     slots, block, channels : int
         Blocks kept, samples in a block, channels.
     buffer : writable buffer, optional
-        Memory of at least :meth:`size` bytes, such as a shared-memory block; new memory if left out.
+        Memory of at least :meth:`size` bytes, such as a shared-memory block, whose contents are taken as they are;
+        new and cleared memory if left out.
     """
 
     def __init__(self, slots: int, block: int, channels: int, buffer: bytearray | memoryview | None = None) -> None:
+        new = buffer is None
         if buffer is None:
             buffer = bytearray(self.size(slots, block, channels))
         self.slots = slots
@@ -34,12 +36,13 @@ class TaggedRing:
             -1, channels
         )
         self._blocks = self._samples.reshape(slots, block, channels)
-        self.clear()
+        if new:
+            self.clear()
 
     @staticmethod
     def size(slots: int, block: int, channels: int) -> int:
-        """Bytes of memory a ring needs."""
-        return slots * (8 + 4 * block * channels)
+        """Bytes of memory a ring needs, a multiple of 8."""
+        return 8 * (slots + (slots * block * channels + 1) // 2)
 
     def clear(self) -> None:
         """Empty every slot and silence it."""

@@ -73,7 +73,7 @@ def test_late_blocks_are_covered_by_the_dry_signal_at_the_same_delay_and_counted
         during = play_while_held(backend, processor, audio[10 * BLOCK : 15 * BLOCK])
         held = stream.stats
         processor.gate.set()
-        assert stream._engine.wait_idle(10.0)
+        assert stream._runner.engine.wait_idle(10.0)
         after = play(backend, audio[15 * BLOCK :])
         stats = stream.stats
     # The block before the gate was made; the four after it were not.
@@ -92,7 +92,7 @@ def test_a_late_result_is_dropped_and_latency_stays():
         play(backend, audio[: 10 * BLOCK])
         covered = play_while_held(backend, processor, audio[10 * BLOCK : 200 * BLOCK])
         processor.gate.set()
-        assert stream._engine.wait_idle(10.0)
+        assert stream._runner.engine.wait_idle(10.0)
         after = play(backend, audio[200 * BLOCK :])
         stats = stream.stats
     expected = delayed(audio, BLOCK)
@@ -111,7 +111,7 @@ def test_after_a_skip_nothing_from_before_the_gap_is_heard():
         play(backend, audio[: 10 * BLOCK])
         play_while_held(backend, processor, audio[10 * BLOCK : 100 * BLOCK])
         processor.gate.set()
-        assert stream._engine.wait_idle(10.0)
+        assert stream._runner.engine.wait_idle(10.0)
         after = play(backend, audio[100 * BLOCK :])
         stats = stream.stats
     expected = delayed(audio, 4 * BLOCK)[100 * BLOCK :]
@@ -130,7 +130,7 @@ def test_the_joints_to_dry_and_back_have_no_step():
         parts = [play(backend, audio[: 20 * BLOCK])]
         parts.append(play_while_held(backend, processor, audio[20 * BLOCK : 30 * BLOCK]))
         processor.gate.set()
-        assert stream._engine.wait_idle(10.0)
+        assert stream._runner.engine.wait_idle(10.0)
         parts.append(play(backend, audio[30 * BLOCK :]))
         assert stream.stats.late > 0
     played = np.concatenate(parts)

@@ -1,0 +1,130 @@
+"""What a live stream is asked to be, and what it turned out to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rtae.errors import ParameterError
+from rtae.live.plan import Target, check_target, choose_block
+from rtae.live.report import Latency
+
+if TYPE_CHECKING:
+    from rtae.processor import Processor
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """What a live stream is asked to be; the fields are parameters of :class:`rtae.live.LiveStream`.
+
+    Attributes
+    ----------
+    burst : int
+        Blocks the sound system hands over at once, if known from an earlier opening; 0 is to find out.
+    """
+
+    processor: str | os.PathLike[str] | Processor
+    input: int | str | None = None
+    output: int | str | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    block_size: int | None = None
+    latency: Target = "low"
+    burst: int = 0
+
+    def __post_init__(self) -> None:
+        check_target(self.latency)
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """What a live stream turned out to be.
+
+    Attributes
+    ----------
+    latency : Latency
+        By parts.
+    block_size, channels, slots, burst : int
+        Samples a block, channels processed, blocks the rings keep, blocks handed over at once.
+    input_name, output_name : str
+        Names of the devices.
+    processor : str
+        Name of what runs.
+    limitable : bool
+        Whether it knows an attenuation limit.
+    limit_db : float or None
+        The limit it came with.
+    """
+
+    latency: Latency
+    block_size: int
+    channels: int
+    slots: int
+    burst: int
+    input_name: str
+    output_name: str
+    processor: str
+    limitable: bool
+    limit_db: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts as JSON-ready mappings."""
+        return dataclasses.asdict(self)
+
+
+def make_processor(config: StreamConfig, native_rate: int) -> tuple[Processor, int]:
+    """Return the processor of a stream and the block size to run it at.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter does not fit the processor that was handed over.
+    ModelNotFoundError, ModelFormatError
+        If a model was named that cannot be loaded.
+    """
+    if isinstance(config.processor, (str, os.PathLike)):
+        return _denoiser(config.processor, config, config.sample_rate or native_rate)
+    return config.processor, _check_given(config.processor, config)
+
+
+def hop_samples(processor: Processor) -> float:
+    """Hop of a processor in samples at its own rate, 0 if it has none."""
+    spec = getattr(processor, "spec", None)
+    return 0.0 if spec is None else float(spec.hop * processor.sample_rate / spec.sample_rate)
+
+
+def model_delay(processor: Processor) -> int:
+    """Part of a processor's delay that is the model's own, in samples at its own rate."""
+    spec = getattr(processor, "spec", None)
+    return 0 if spec is None else min(processor.delay, round(spec.delay * processor.sample_rate / spec.sample_rate))
+
+
+def processor_name(processor: Processor) -> str:
+    """Name of a processor: its model's, or its class's."""
+    spec = getattr(processor, "spec", None)
+    return type(processor).__name__ if spec is None else str(spec.name)
+
+
+def _denoiser(name: str | os.PathLike[str], config: StreamConfig, rate: int) -> tuple[Processor, int]:
+    from rtae.denoise import Denoiser
+    from rtae.shipped import load
+
+    block = config.block_size
+    if block is None:
+        spec = load(name).spec
+        block = choose_block(round(spec.hop * rate / spec.sample_rate), rate, config.latency)
+    return Denoiser(name, sample_rate=rate, channels=config.channels or 1, block_size=block), block
+
+
+def _check_given(processor: Processor, config: StreamConfig) -> int:
+    for name, asked in (("sample_rate", config.sample_rate), ("channels", config.channels)):
+        has = getattr(processor, name)
+        if asked is not None and asked != has:
+            raise ParameterError(f"{name} is {asked}, the processor was made for {has}; leave it out or make another")
+    promised: Any = getattr(processor, "block_size", None)
+    if promised is not None and config.block_size not in (None, promised):
+        raise ParameterError(f"block_size is {config.block_size}, the processor was made for blocks of {promised}")
+    block: int | None = config.block_size or promised
+    return block or choose_block(round(hop_samples(processor)) or 1, processor.sample_rate, config.latency)

@@ -1,0 +1,126 @@
+"""One live stream inside this process: processor, backend and engine tied together, and watched."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtae.live.backend import Backend, StreamRequest
+from rtae.live.board import Board
+from rtae.live.config import StreamConfig, StreamFacts, hop_samples, make_processor, model_delay, processor_name
+from rtae.live.engine import Engine, Plan
+from rtae.live.plan import headroom_blocks
+from rtae.live.report import Event, Latency, Watcher
+
+WARM_UP_BLOCKS = 32
+"""Blocks of silence processed before the first real one: a model's first runs take many times as long."""
+
+
+class Session:
+    """A processor, a backend and an engine.
+
+    Parameters
+    ----------
+    config : StreamConfig
+        What to open.
+    backend : Backend
+        Where from and to.
+    board : Board
+        Parameters, counters and meters.
+    memory : writable buffer, optional
+        Where the rings of audio live; new memory if left out.
+
+    Attributes
+    ----------
+    facts : StreamFacts
+        What was opened.
+    engine : Engine
+        The engine.
+
+    Raises
+    ------
+    RtaeError
+        As :class:`rtae.live.LiveStream` says.
+    """
+
+    def __init__(self, config: StreamConfig, backend: Backend, board: Board, memory: memoryview | None = None) -> None:
+        processor, block = make_processor(config, backend.native_rate(config.input, config.output))
+        rate = processor.sample_rate
+        low = config.latency == "low"
+        request = StreamRequest(rate, block, processor.channels, config.input, config.output, low, config.burst)
+        opened = backend.open(request)
+        try:
+            fixed = opened.input_latency + processor.delay + opened.output_latency
+            headroom = headroom_blocks(block, rate, config.latency, fixed, opened.burst)
+            plan = Plan(
+                sample_rate=rate,
+                block=block,
+                input_channels=opened.input_channels,
+                channels=processor.channels,
+                output_channels=opened.output_channels,
+                headroom_blocks=headroom,
+                hop=hop_samples(processor) or block,
+            )
+            self.engine = Engine(processor, plan, board, memory)
+            silence = np.zeros((block, processor.channels), np.float32)
+            for _ in range(WARM_UP_BLOCKS):
+                processor.process(silence)
+        except BaseException:
+            backend.close()
+            raise
+        model = model_delay(processor)
+        self.facts = StreamFacts(
+            latency=Latency(
+                sample_rate=rate,
+                input_device=opened.input_latency,
+                model=model,
+                hop_wait=processor.delay - model,
+                headroom=headroom * block,
+                output_device=opened.output_latency,
+            ),
+            block_size=block,
+            channels=processor.channels,
+            slots=self.engine.heard.slots,
+            burst=opened.burst,
+            input_name=opened.input_name,
+            output_name=opened.output_name,
+            processor=processor_name(processor),
+            limitable=hasattr(processor, "attenuation_limit_db"),
+            limit_db=getattr(processor, "attenuation_limit_db", None),
+        )
+        self._board = board
+        self._backend = backend
+        self._watcher = Watcher(board)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more callbacks come."""
+        return bool(self.engine.ended)
+
+    def start(self, *, realtime: bool = False) -> None:
+        """Start from a fresh state; `realtime` asks for a real-time priority of the worker.
+
+        Raises
+        ------
+        DeviceError
+            If the sound system refuses to start.
+        """
+        self._watcher = Watcher(self._board)
+        self.engine.start(realtime=realtime)
+        try:
+            self._backend.start(self.engine)
+        except BaseException:
+            self.engine.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the devices and the worker."""
+        self._backend.stop()
+        self.engine.stop()
+
+    def close(self) -> None:
+        """Release the devices."""
+        self._backend.close()
+
+    def poll(self) -> list[Event]:
+        """Return the events since the last call; to be called about ten times a second."""
+        return self._watcher.poll(self.engine.failure, self.engine.ended)
