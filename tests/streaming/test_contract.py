@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
+import soundfile
 
 from rtae import Denoiser, Processor, shipped
 from rtae.processor import Bypass, Delay, Gain
@@ -41,9 +43,15 @@ def test_the_simple_processors(make: Callable[[], Processor], plan: str) -> None
     check(make, band_noise(48_000, 3_000), PLANS[plan], within_db=-120)
 
 
+CLIP, CLIP_RATE = soundfile.read(Path(__file__).parents[1] / "data" / "full-band-minus-2dB-noisy.flac")
+
+
 def signal_for(rate: int, plan: str, channels: int = 1) -> np.ndarray:
-    """Some hops of noise; fewer where every sample is a call."""
-    return band_noise(rate, rate // (50 if plan == "1" else 4), channels)
+    """Speech in kitchen noise, another place of it in every channel; less of it where every sample is a call."""
+    count = rate // (50 if plan == "1" else 4)
+    places = [CLIP[start * CLIP_RATE // 10 :][: CLIP_RATE // 2] for start in (11, 3, 17)[:channels]]
+    converted = scipy.signal.resample_poly(np.stack(places, axis=1), rate, CLIP_RATE)
+    return converted[:count].astype(np.float32)
 
 
 @pytest.mark.parametrize("plan", [name for name in PLANS if name != "huge"])
