@@ -188,3 +188,19 @@ def test_memory_does_not_grow_with_the_length(tmp_path, build):
     short, long = peak_mib(5), peak_mib(605)
     print(f"{short:.1f} MiB for 5 s, {long:.1f} MiB for 605 s")
     assert long - short < 8  # the audio itself is 110 MiB as int16, 220 MiB as float32
+
+
+def test_files_and_demo_need_neither_portaudio_nor_torch(tmp_path, build):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    (tmp_path / "torch.py").write_text("raise AssertionError('torch was imported')")
+    soundfile.write(tmp_path / "in.wav", noise(5000), RATE)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for arguments in (
+        ["denoise", tmp_path / "in.wav", "-o", tmp_path / "out.wav"],
+        ["demo", "--fast", "-o", tmp_path / "demo"],
+    ):
+        command = [sys.executable, "-m", "rtae", *arguments, "--model", build("identity")]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert len(read(tmp_path / "out.wav")) == 5000
+    assert (tmp_path / "demo" / "after.wav").exists()

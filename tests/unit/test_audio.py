@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from rtae.audio import AudioReader, AudioWriter, output_format
-from rtae.errors import AudioFileError
+from rtae.errors import AudioFileError, MissingDependencyError
 
 RATE = 48_000
 SEED = 20
@@ -204,7 +204,7 @@ def test_rate_that_the_format_cannot_hold_is_refused(tmp_path):
 LIMITED = """
 import sys, numpy as np
 from rtae.audio import AudioWriter
-from rtae.errors import AudioFileError
+from rtae.errors import AudioFileError, MissingDependencyError
 path, format, subtype = sys.argv[1:]
 audio = (0.1 * np.random.default_rng(0).standard_normal((8192, 1))).astype(np.float32)
 try:
@@ -277,3 +277,21 @@ def test_unknown_suffix_is_refused(tmp_path, name):
     write(tmp_path / "a.wav", noise(1000))
     with AudioReader(tmp_path / "a.wav") as reader, pytest.raises(AudioFileError, match="unknown suffix"):
         output_format(name, reader)
+
+
+def test_library_that_is_missing_is_named(tmp_path, monkeypatch):
+    write(tmp_path / "a.wav", noise(100))
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MissingDependencyError, match="pip install soundfile"):
+        AudioReader(tmp_path / "a.wav")
+    with pytest.raises(MissingDependencyError, match="pip install soundfile"):
+        AudioWriter(tmp_path / "b.wav", sample_rate=RATE, channels=1, format="WAV", subtype="PCM_16")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_importing_the_module_loads_no_library():
+    code = (
+        "import sys, rtae.audio; print([name for name in ('soundfile', 'sounddevice', 'torch') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
