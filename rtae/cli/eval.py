@@ -81,11 +81,13 @@ def _models(paths: Sequence[str]) -> Iterator[ModelSystem]:
 
 
 def _make_folder(name: str) -> Path:
+    """Make the folder and prove that it can be written to: minutes from now is too late to learn that it cannot."""
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        AtomicFile(folder / "evaluation.json").discard()
     except OSError as error:
-        raise ParameterError(f"cannot make the folder {folder}: {error.strerror}; name another with -o") from None
+        raise ParameterError(f"cannot write to the folder {folder}: {error.strerror}; choose another") from None
     return folder
 
 

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from rtae.errors import MissingDependencyError
 
 SAMPLE_RATE = 16_000
-WINDOW = int(9.01 * SAMPLE_RATE)
+WINDOW_S = 9.01
+WINDOW = int(WINDOW_S * SAMPLE_RATE)
 """Samples the network looks at; shorter recordings are repeated, longer ones scored once a second and averaged."""
 
 # The published mapping of the network's raw outputs to the scale of the listening tests: coefficients of x^2, x, 1.
@@ -61,9 +62,10 @@ def score(audio: npt.NDArray[np.floating]) -> Scores:
     # The reference implementation doubles the recording until it is long enough, and so do the published scores.
     while len(signal) < WINDOW:
         signal = np.concatenate([signal, signal])
-    # It also leaves the last part of a second out when it counts the windows.
-    count = max(1, len(signal) // SAMPLE_RATE - WINDOW // SAMPLE_RATE)
-    windows = [signal[second * SAMPLE_RATE :][:WINDOW] for second in range(count)]
+    # It also leaves out what follows the last whole second, and windows whose end comes out one sample short when their
+    # floating-point second is rounded down.
+    ends = {second: int((second + WINDOW_S) * SAMPLE_RATE) for second in range(max(1, len(signal) // SAMPLE_RATE - 9))}
+    windows = [signal[end - WINDOW : end] for second, end in ends.items() if end - second * SAMPLE_RATE == WINDOW]
     raw = np.concatenate([session.run(None, {"input_1": window[None]})[0] for window in windows]).astype(np.float64)
     square, slope, offset = _CALIBRATION.T
     sig, bak, ovrl = np.mean((square * raw + slope) * raw + offset, axis=0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rtae.evaluate.metrics import METRICS
 from rtae.evaluate.optional import require
-from rtae.evaluate.run import SystemResult
+from rtae.evaluate.results import SystemResult
 
 PICTURED = ("pesq_wb", "estoi", "si_sdr", "dnsmos_ovrl")
 """Measures that get a panel."""

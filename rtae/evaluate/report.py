@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtae.evaluate.metrics import METRICS, Metric
-from rtae.evaluate.run import Latency, SystemResult, Timing
-from rtae.evaluate.statistics import CONFIDENCE, RESAMPLES
+from rtae.evaluate.results import Latency, SystemResult, Timing
+from rtae.evaluate.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 FORMAT = "rtae-evaluation"
 FORMAT_VERSION = 1
@@ -86,8 +86,10 @@ class Report:
             "one thread, all in one run; of the times only ratios are comparable between machines.",
             "## Quality",
             self.quality_table(),
-            f"## {CONFIDENCE:.0%} confidence intervals of the means",
-            _table(["system", *_headings()], [[r.name, *_intervals(r)] for r in self.results]),
+            f"## Means, {CONFIDENCE:.0%} confidence intervals",
+            _table(["system", *_headings()], [[r.name, *_intervals(r.means)] for r in self.results]),
+            f"## Change from the noisy input, {CONFIDENCE:.0%} confidence intervals",
+            _table(["system", *_headings()], [[r.name, *_intervals(r.changes)] for r in self.results[1:]]),
             "## Latency and time",
             self.latency_table(),
             *(["## Problems", "\n".join(f"- {problem}" for problem in self.problems)] if self.problems else []),
@@ -133,10 +135,10 @@ def _means(result: SystemResult) -> list[str]:
     ]
 
 
-def _intervals(result: SystemResult) -> list[str]:
+def _intervals(estimates: dict[str, Estimate | None]) -> list[str]:
     return [
         "–" if estimate is None else f"{_number(estimate.low, metric)} … {_number(estimate.high, metric)}"
-        for estimate, metric in ((result.means[name], metric) for name, metric in METRICS.items())
+        for estimate, metric in ((estimates[name], metric) for name, metric in METRICS.items())
     ]
 
 
@@ -172,6 +174,11 @@ def _system(result: SystemResult) -> dict[str, Any]:
             "agrees": latency.agrees,
         },
         "timing": result.timing and dataclasses.asdict(result.timing),
-        "means": {name: estimate and dataclasses.asdict(estimate) for name, estimate in result.means.items()},
+        "means": _estimates(result.means),
+        "changes": _estimates(result.changes),
         "recordings": result.scores,
     }
+
+
+def _estimates(estimates: dict[str, Estimate | None]) -> dict[str, Any]:
+    return {name: estimate and dataclasses.asdict(estimate) for name, estimate in estimates.items()}

@@ -9,114 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rtae.errors import ParameterError
-from rtae.evaluate.alignment import TOLERANCE_S, DelayMeter
-from rtae.evaluate.metrics import METRICS, NOISY_INPUT_METRICS, QUICK_METRICS, score, speech_attenuation_db
+from rtae.evaluate.alignment import DelayMeter
+from rtae.evaluate.measures import speech_attenuation_db
+from rtae.evaluate.metrics import METRICS, NOISY_INPUT_METRICS, QUICK_METRICS, score
 from rtae.evaluate.pairs import Pair
+from rtae.evaluate.results import Latency, Scores, SystemResult, Timing
 from rtae.evaluate.statistics import Estimate, bootstrap
 from rtae.evaluate.systems import System, stream, warm_up
 
 NOISY = "noisy"
 """Name of the unprocessed input in results."""
-
-Scores = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time a system took.
-
-    Attributes
-    ----------
-    rtf : float
-        Processing time divided by the time of the audio.
-    p50_ms, p99_ms, p999_ms, max_ms : float
-        Percentiles of the time of one hop.
-    hops : int
-        Hops measured.
-    """
-
-    rtf: float
-    p50_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-    hops: int
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Delay between the input and output signal, and what a sample waits at most: delay + hop.
-
-    Attributes
-    ----------
-    hop_ms : float
-        Length of a hop.
-    delay_declared_ms : float
-        Delay the system declares; its output is moved forward by it before it is scored.
-    delay_measured_ms : float or None
-        Delay between clean recordings and what comes out of them; None if the output does not resemble the input.
-    """
-
-    hop_ms: float
-    delay_declared_ms: float
-    delay_measured_ms: float | None
-
-    @property
-    def declared_ms(self) -> float:
-        """Algorithmic latency as declared."""
-        return self.delay_declared_ms + self.hop_ms
-
-    @property
-    def measured_ms(self) -> float | None:
-        """Algorithmic latency by the measured delay."""
-        return None if self.delay_measured_ms is None else self.delay_measured_ms + self.hop_ms
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the measured delay is the declared one, to half a millisecond."""
-        measured = self.delay_measured_ms
-        return measured is not None and abs(measured - self.delay_declared_ms) <= 1e3 * TOLERANCE_S
-
-
-@dataclass(frozen=True)
-class SystemResult:
-    """What one system achieved.
-
-    Attributes
-    ----------
-    name : str
-        Name of the system.
-    sample_rate : int
-        Rate it works at, in hertz.
-    scores : dict of str to dict
-        For each recording its measures.
-    means : dict of str to Estimate or None
-        For each measure the mean over the recordings.
-    timing : Timing or None
-        None for the noisy input.
-    latency : Latency or None
-        None for the noisy input.
-    """
-
-    name: str
-    sample_rate: int
-    scores: dict[str, Scores]
-    means: dict[str, Estimate | None]
-    timing: Timing | None = None
-    latency: Latency | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """One line about a delay that is not the declared one; None if all is well."""
-        if self.latency is None or self.latency.agrees:
-            return None
-        declared, measured = self.latency.delay_declared_ms, self.latency.delay_measured_ms
-        if measured is None:
-            return f"{self.name}: its output of clean speech does not resemble the input, the delay cannot be measured"
-        return (
-            f"{self.name}: declares a delay of {declared:.2f} ms, measured are {measured:.2f} ms "
-            f"({measured - declared:+.2f} ms); it was scored as declared"
-        )
 
 
 @dataclass
@@ -137,7 +39,7 @@ class _Tally:
         self.scores[pair.name] = scores
         self.hop_seconds.append(enhanced.hop_seconds)
 
-    def result(self, seed: int) -> SystemResult:
+    def result(self, noisy: dict[str, Scores], seed: int) -> SystemResult:
         system = self.system
         to_ms = 1e3 / system.sample_rate
         measured = self.meter.delay
@@ -146,7 +48,15 @@ class _Tally:
         p50, p99, p999, longest = 1e3 * np.percentile(seconds, [50, 99, 99.9, 100])
         rtf = float(seconds.mean() * system.sample_rate / system.hop)
         timing = Timing(rtf, float(p50), float(p99), float(p999), float(longest), len(seconds))
-        return SystemResult(system.name, system.sample_rate, self.scores, _means(self.scores, seed), timing, latency)
+        return SystemResult(
+            system.name,
+            system.sample_rate,
+            self.scores,
+            _means(self.scores, seed),
+            _means(_differences(self.scores, noisy), seed),
+            timing,
+            latency,
+        )
 
 
 def evaluate(
@@ -202,8 +112,9 @@ def evaluate(
         for tally in tallies:
             tell(pair.name, tally.system.name)
             tally.take(pair)
-    baseline = SystemResult(NOISY, pairs[0].sample_rate, noisy, _means(noisy, seed))
-    return [baseline, *(tally.result(seed) for tally in tallies)]
+    changes = _means(_differences(noisy, noisy), seed)
+    baseline = SystemResult(NOISY, pairs[0].sample_rate, noisy, _means(noisy, seed), changes)
+    return [baseline, *(tally.result(noisy, seed) for tally in tallies)]
 
 
 def quick_scores(
@@ -241,3 +152,13 @@ def quick_scores(
 
 def _means(scores: dict[str, Scores], seed: int) -> dict[str, Estimate | None]:
     return {name: bootstrap([row[name] for row in scores.values()], seed) for name in METRICS}
+
+
+def _differences(scores: dict[str, Scores], noisy: dict[str, Scores]) -> dict[str, Scores]:
+    return {
+        recording: {
+            name: None if value is None or (before := noisy[recording][name]) is None else value - before
+            for name, value in row.items()
+        }
+        for recording, row in scores.items()
+    }

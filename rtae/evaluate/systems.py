@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtae.denoise import Denoiser
+from rtae.errors import ModelFormatError
 from rtae.evaluate.resampling import resample
 from rtae.model import Model
 from rtae.shipped import find
@@ -121,6 +122,11 @@ def stream(system: System, audio: FloatArray, sample_rate: int) -> Streamed:
     -------
     Streamed
         Output and times.
+
+    Raises
+    ------
+    ModelFormatError
+        If the output is not finite.
     """
     recording = resample(audio, sample_rate, system.sample_rate).astype(np.float32)
     hops = -(-(len(recording) + system.delay) // system.hop)
@@ -136,6 +142,8 @@ def stream(system: System, audio: FloatArray, sample_rate: int) -> Streamed:
         result = system.step(given[part])
         seconds[index] = clock() - begin
         output[part] = result
+    if not np.isfinite(output).all():
+        raise ModelFormatError(f"{system.name} makes NaN or Inf out of a finite recording; it cannot be scored")
     aligned = resample(output[system.delay :][: len(recording)], system.sample_rate, sample_rate)
     return Streamed(given, output, aligned[: len(audio)], seconds)
 
