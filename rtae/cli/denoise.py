@@ -59,15 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     done, seconds, start = 0, 0.0, time.perf_counter()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        for source, target in jobs:
-            task = progress.add_task(source.name, total=None)
+        for number, (source, target) in enumerate(jobs, 1):
+            task = progress.add_task(f"{source.name} ({number} of {len(jobs)})", total=None)
             advance = _advance(progress, task)
             try:
                 seconds += denoise_file(source, target, open_denoiser, force=arguments.force, advance=advance)
                 done += 1
             except RtaeError as error:
-                progress.remove_task(task)
                 console.print(message(error))
+            progress.remove_task(task)
     if done:
         elapsed = time.perf_counter() - start
         files = "1 file" if done == 1 else f"{done} files"
