@@ -7,6 +7,7 @@ Frames are counted by the server's clock, so a cycle this program misses is a ho
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -37,20 +38,38 @@ def main(server: str, play: str, heard: str) -> None:
         if at > len(recorded):
             done.set()
 
-    deadline = time.monotonic() + 20
-    while not client.get_ports("PortAudio:in_0"):
-        assert time.monotonic() < deadline, "no PortAudio port appeared"
-        time.sleep(0.05)
+    def connect() -> bool:
+        """Hold the connections, also to a stream that comes back after it was gone."""
+        if not client.get_ports("PortAudio:in_0") or not client.get_ports("PortAudio:out_0"):
+            return False
+        if client.get_port_by_name("PortAudio:in_0").name not in names(client.get_all_connections(speaker)):
+            for port in client.get_all_connections("PortAudio:in_0"):
+                client.disconnect(port, "PortAudio:in_0")
+            client.connect(speaker, "PortAudio:in_0")
+        if "PortAudio:out_0" not in names(client.get_all_connections(microphone)):
+            client.connect("PortAudio:out_0", microphone)
+        return True
+
     with client:
-        for port in client.get_all_connections("PortAudio:in_0"):
-            client.disconnect(port, "PortAudio:in_0")
-        client.connect(speaker, "PortAudio:in_0")
-        client.connect("PortAudio:out_0", microphone)
+        deadline = time.monotonic() + 20
+        while not connect():
+            assert time.monotonic() < deadline, "no PortAudio port appeared"
+            time.sleep(0.05)
         # The first cycles after connecting belong to no one: begin to count now.
         time.sleep(0.3)
         start.clear()
-        assert done.wait(len(recorded) / 48_000 + 30)
+        print("playing", flush=True)
+        deadline = time.monotonic() + len(recorded) / 48_000 + 30
+        while not done.wait(0.05):
+            assert time.monotonic() < deadline
+            # A stream that goes away while it is connected is met again in the next round.
+            with contextlib.suppress(jack.JackError):
+                connect()
     np.save(heard, recorded)
+
+
+def names(ports: list[jack.Port]) -> list[str]:
+    return [port.name for port in ports]
 
 
 if __name__ == "__main__":
