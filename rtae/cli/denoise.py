@@ -107,15 +107,16 @@ def denoise_file(
     Raises
     ------
     AudioFileError
-        If the source cannot be read or the target cannot be written.
-    ParameterError
-        If the denoiser does not take the file's sample rate.
+        If the source cannot be read, has a sample rate the denoiser does not take, or the target cannot be written.
     """
     if target.exists() and not force:
         raise AudioFileError(f"'{target}' exists and was kept; add --force to replace it")
     with AudioReader(source) as reader:
         container, subtype = output_format(target, reader)
-        denoiser = open_denoiser(reader.sample_rate, reader.channels)
+        try:
+            denoiser = open_denoiser(reader.sample_rate, reader.channels)
+        except ParameterError as error:
+            raise AudioFileError(f"cannot denoise '{source}': {error}") from None
         late, samples = denoiser.delay, 0
         with AudioWriter(
             target, sample_rate=reader.sample_rate, channels=reader.channels, format=container, subtype=subtype

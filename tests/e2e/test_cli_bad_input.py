@@ -94,7 +94,7 @@ def test_file_cut_off_in_the_middle_leaves_no_output(tmp_path, build, refused, s
 def test_rate_out_of_range(tmp_path, build, refused):
     soundfile.write(tmp_path / "slow.wav", np.zeros(1000), 4000)
     line = refused("denoise", tmp_path / "slow.wav", "-o", tmp_path / "out.wav", "--model", build("identity"))
-    assert "4000 Hz" in line and "8000 to 192000" in line
+    assert f"cannot denoise '{tmp_path / 'slow.wav'}'" in line and "4000" in line and "192000" in line
 
 
 @pytest.mark.parametrize("command", ["denoise", "info"])
@@ -143,9 +143,8 @@ def test_bad_model(tmp_path, clip, build, refused, command, case, words):
 
 
 def test_model_that_is_no_denoiser(tmp_path, clip, build, refused):
-    assert "is a encoder" in refused("denoise", clip, "-o", tmp_path / "out.wav", "--model", build("encoder")).replace(
-        "an encoder", "a encoder"
-    )
+    line = refused("denoise", clip, "-o", tmp_path / "out.wav", "--model", build("encoder"))
+    assert "'pcm-encoder'" in line and "not a denoiser" in line
 
 
 @pytest.mark.parametrize("limit", ["-3", "nan", "inf"])
