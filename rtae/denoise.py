@@ -84,12 +84,12 @@ class Denoiser(StreamProcessor):
         if spec.kind != "denoiser":
             raise ParameterError(f"model {spec.name!r} is of kind {spec.kind!r}, not a denoiser")
         self.attenuation_limit_db = attenuation_limit_db
-        self.linked = linked
-        self.block_size = block_size
+        self._linked = linked
+        self._block_size = block_size
         self.bypass = False
 
         self._wet = self._make_wet(sample_rate, streams)
-        chunk = CHUNK if block_size is None else block_size
+        chunk = CHUNK if block_size is None else max(1, CHUNK // block_size) * block_size
         super().__init__(sample_rate, channels, self._wet.delay, chunk=chunk)
         self._dry = DelayLine(self.delay, channels, chunk)
         self._clean = np.zeros((chunk, channels), np.float32)
@@ -104,6 +104,16 @@ class Denoiser(StreamProcessor):
     def spec(self) -> ModelSpec:
         """What the model's file says of itself."""
         return self._model.spec
+
+    @property
+    def linked(self) -> bool:
+        """Whether all channels are one stream for the model."""
+        return self._linked
+
+    @property
+    def block_size(self) -> int | None:
+        """Length every block was promised to be a multiple of; None if any may come."""
+        return self._block_size
 
     @property
     def speech(self) -> float:
@@ -122,7 +132,7 @@ class Denoiser(StreamProcessor):
         self._limit_db = value
 
     def _make_wet(self, sample_rate: int, streams: int) -> Reblocker | ConvertingReblocker:
-        spec, block_size = self.spec, self.block_size
+        spec, block_size = self.spec, self._block_size
         if sample_rate == spec.sample_rate:
             return Reblocker(spec.hop, streams, self._step, block_size=block_size, step_delay=spec.delay)
         return ConvertingReblocker(
@@ -144,7 +154,7 @@ class Denoiser(StreamProcessor):
         else:
             dry = self._fade[: len(frames)]
             self._dry.process(frames, dry)
-        if self.linked:
+        if self._linked:
             mono = self._mono[: len(frames)]
             np.mean(frames, axis=1, keepdims=True, out=mono)
             self._wet.process(mono, mono)
@@ -187,12 +197,13 @@ class Denoiser(StreamProcessor):
         return clean
 
     def _padded(self, count: int) -> int:
-        return count if self.block_size is None else -(-count // self.block_size) * self.block_size
+        block_size = self._block_size or 1
+        return -(-count // block_size) * block_size
 
     def _run(self, frames: Frames, out: Frames) -> None:
-        if self.block_size is not None and len(frames) % self.block_size:
+        if len(frames) % (self._block_size or 1):
             raise ParameterError(
-                f"block of {len(frames)} frames breaks the promised block_size of {self.block_size}; "
+                f"block of {len(frames)} frames breaks the promised block_size of {self._block_size}; "
                 "leave block_size out for blocks of any length"
             )
         super()._run(frames, out)
