@@ -3,7 +3,7 @@
 A command module has ``add_arguments(parser)`` and ``run(arguments) -> int`` (the exit status). Only the module of the
 command that was asked for is imported, so that ``rtae denoise`` works where a library of another command is missing.
 
-Exit status: 0 done, 1 part of the work failed, 2 wrong usage or nothing could be done, 130 interrupted.
+Exit status: 0 done, 1 part of the work failed, 2 wrong usage or nothing could be done, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import rtae
 from rtae.errors import RtaeError
@@ -43,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        status = _dispatch(arguments)
+        with _unwinding_when_terminated():
+            status = _dispatch(arguments)
         sys.stdout.flush()
-    except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after wrong usage
+    except SystemExit as stop:  # argparse: 0 after --help and --version, 2 after wrong usage; or the signal's number
         return stop.code if isinstance(stop.code, int) else 2
     except RtaeError as error:
         print(message(error), file=sys.stderr)
@@ -63,6 +68,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def message(error: RtaeError) -> str:
     """Return the one line that tells a person of an error."""
     return f"rtae: {' '.join(str(error).split())}"
+
+
+@contextmanager
+def _unwinding_when_terminated() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that half-written files are removed."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there may a handler be set
+        yield
+        return
+    saved = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, saved)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -222,7 +222,10 @@ def start(*arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def test_interrupt_leaves_no_half_file(tmp_path, long_clip, build):
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGINT, (130, "", "rtae: interrupted\n")), (signal.SIGTERM, (143, "", ""))]
+)
+def test_signal_leaves_no_half_file(tmp_path, long_clip, build, number, expected):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "long.wav").write_bytes(b"old")
@@ -232,8 +235,8 @@ def test_interrupt_leaves_no_half_file(tmp_path, long_clip, build):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert finish(process) == (130, "", "rtae: interrupted\n")
+    process.send_signal(number)
+    assert finish(process) == expected
     assert listing(folder) == ["long.wav"]
     assert (folder / "long.wav").read_bytes() == b"old"
 
