@@ -25,6 +25,7 @@ _LAYOUT = np.dtype(
         # written by the host
         ("listen", np.int64),
         ("attenuation_limit_db", np.float64),
+        ("model", np.int64),
         # written by the audio callback
         ("blocks", np.int64),
         ("late", np.int64),
@@ -41,10 +42,14 @@ _LAYOUT = np.dtype(
         ("power_in", np.float64),
         ("power_out", np.float64),
         ("load", np.float64),
+        ("level", np.int64),
         ("hop_max_us", np.float64),
         ("hops", np.int64, (BINS,)),
     ]
 )
+
+
+_HOST_FIELDS = ("listen", "attenuation_limit_db", "model")
 
 
 class Board:
@@ -60,6 +65,7 @@ class Board:
 
     listen: npt.NDArray[np.int64]
     attenuation_limit_db: npt.NDArray[np.float64]
+    model: npt.NDArray[np.int64]
     blocks: npt.NDArray[np.int64]
     late: npt.NDArray[np.int64]
     xruns: npt.NDArray[np.int64]
@@ -72,6 +78,7 @@ class Board:
     clipped: npt.NDArray[np.int64]
     power_in: npt.NDArray[np.float64]
     power_out: npt.NDArray[np.float64]
+    level: npt.NDArray[np.int64]
     load: npt.NDArray[np.float64]
     hop_max_us: npt.NDArray[np.float64]
     hops: npt.NDArray[np.int64]
@@ -97,7 +104,7 @@ class Board:
     def clear(self) -> None:
         """Zero every counter and meter; the host's parameters stay."""
         for name in _LAYOUT.names or ():
-            if name not in ("listen", "attenuation_limit_db"):
+            if name not in _HOST_FIELDS:
                 getattr(self, name)[:] = 0
 
     def record_hop(self, microseconds: float, hops: int) -> None:

@@ -21,6 +21,8 @@ class StreamConfig:
 
     Attributes
     ----------
+    fallbacks : tuple of str
+        Names of lighter models.
     burst : int
         Blocks the sound system hands over at once, if known from an earlier opening; 0 is to find out.
     """
@@ -32,6 +34,7 @@ class StreamConfig:
     channels: int | None = None
     block_size: int | None = None
     latency: Target = "low"
+    fallbacks: tuple[str, ...] = ()
     burst: int = 0
 
     def __post_init__(self) -> None:
@@ -50,8 +53,8 @@ class StreamFacts:
         Samples a block, channels processed, blocks the rings keep, blocks handed over at once.
     input_name, output_name : str
         Names of the devices.
-    processor : str
-        Name of what runs.
+    names : tuple of str
+        Names of the processors: the one asked for, then its fallbacks.
     limitable : bool
         Whether it knows an attenuation limit.
     limit_db : float or None
@@ -65,7 +68,7 @@ class StreamFacts:
     burst: int
     input_name: str
     output_name: str
-    processor: str
+    names: tuple[str, ...]
     limitable: bool
     limit_db: float | None
 
@@ -74,8 +77,8 @@ class StreamFacts:
         return dataclasses.asdict(self)
 
 
-def make_processor(config: StreamConfig, native_rate: int) -> tuple[Processor, int]:
-    """Return the processor of a stream and the block size to run it at.
+def make_processors(config: StreamConfig, native_rate: int) -> tuple[list[Processor], int]:
+    """Return the processors of a stream, best first, and the block size to run them at.
 
     Raises
     ------
@@ -85,8 +88,11 @@ def make_processor(config: StreamConfig, native_rate: int) -> tuple[Processor, i
         If a model was named that cannot be loaded.
     """
     if isinstance(config.processor, (str, os.PathLike)):
-        return _denoiser(config.processor, config, config.sample_rate or native_rate)
-    return config.processor, _check_given(config.processor, config)
+        first, block = _denoiser(config.processor, config, config.sample_rate or native_rate)
+    else:
+        first, block = config.processor, _check_given(config.processor, config)
+    same = dataclasses.replace(config, block_size=block, channels=first.channels)
+    return [first, *(_denoiser(name, same, first.sample_rate)[0] for name in config.fallbacks)], block
 
 
 def hop_samples(processor: Processor) -> float:

@@ -12,6 +12,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ import numpy.typing as npt
 from rtae.errors import ParameterError
 from rtae.live.backend import Audio
 from rtae.live.board import LISTEN, Board
+from rtae.live.ladder import Ladder
 from rtae.live.tagged import TaggedRing
+from rtae.processor import DelayLine
 
 if TYPE_CHECKING:
     from rtae.processor import Processor
@@ -69,12 +72,13 @@ class Plan:
 
 
 class Engine:
-    """Runs one processor between an audio callback and a worker thread.
+    """Runs processors between an audio callback and a worker thread, one at a time.
 
     Parameters
     ----------
-    processor : Processor
-        Made for ``plan.sample_rate`` and ``plan.channels``. Only the worker touches it while the engine runs.
+    processors : sequence of Processor
+        The one to run and lighter ones to fall back on, best first, made for ``plan.sample_rate`` and
+        ``plan.channels``. Only the worker touches them while the engine runs. The delay of all is that of the slowest.
     plan : Plan
         Sizes and rates.
     board : Board
@@ -83,13 +87,16 @@ class Engine:
         Where the rings live, of at least twice :meth:`TaggedRing.size`; new memory if left out.
     """
 
-    def __init__(self, processor: Processor, plan: Plan, board: Board, memory: memoryview | None = None) -> None:
-        self.processor = processor
+    def __init__(
+        self, processors: Sequence[Processor], plan: Plan, board: Board, memory: memoryview | None = None
+    ) -> None:
+        self._delay = max(processor.delay for processor in processors)
+        self._rungs = [_Rung(processor, self._delay, plan) for processor in processors]
         self.plan = plan
         self.board = board
         self.failure = ""
         self.ended = ""
-        self._lag = plan.headroom_blocks * plan.block + processor.delay
+        self._lag = plan.headroom_blocks * plan.block + self._delay
         slots = math.ceil((self._lag + HISTORY_S * plan.sample_rate) / plan.block) + 2
         self.heard, self.made = ring_pair(slots, plan.block, plan.channels, memory)
         self._player = _Player(self.heard, self.made, plan, self._lag)
@@ -107,7 +114,8 @@ class Engine:
 
     def start(self, *, realtime: bool = False) -> None:
         """Reset everything and start the worker, at a real-time priority if that is wanted and allowed."""
-        self.processor.reset()
+        for rung in self._rungs:
+            rung.reset()
         self.board.clear()
         self.heard.clear()
         self.made.clear()
@@ -143,9 +151,9 @@ class Engine:
             _signal(self._wake)
             if xruns:
                 board.xruns[0] += xruns
-            late = self._player.play(number, int(board.listen[0]), outdata)
-            board.on_dry[0] = late
-            if late:
+            on_dry = self._player.play(number, int(board.listen[0]), outdata)
+            board.on_dry[0] = on_dry
+            if on_dry and not self.made.waived(number - self.plan.headroom_blocks):
                 board.late[0] += 1
         except Exception:  # an exception must not cross into the sound system; the stream shows the count
             outdata.fill(0.0)
@@ -170,6 +178,8 @@ class Engine:
         board, plan = self.board, self.plan
         backlog = plan.headroom_blocks + math.ceil(CATCH_UP_S * plan.sample_rate / plan.block)
         meter = _Meter(board, plan)
+        ladder = Ladder(len(self._rungs), plan.sample_rate / plan.block)
+        refill = math.ceil(self._delay / plan.block)
         settle = 0
         number = 0
         while self._running:
@@ -180,31 +190,64 @@ class Engine:
             behind = int(board.blocks[0]) - number
             if behind > backlog:
                 # What the processor still holds is from before the gap: not to be heard at the positions after it.
-                settle = math.ceil(self.processor.delay / plan.block)
+                settle = refill
                 board.skipped[0] += behind - 1
                 number += behind - 1
-            if not self.failure:
+            ladder.choose(int(board.model[0]))
+            if ladder.level != board.level[0]:
+                board.level[0] = ladder.level
+                settle = refill
+                if ladder.level < len(self._rungs):
+                    self._rungs[ladder.level].reset()
+            heard, made = self.heard.slot(number), self.made.slot(number)
+            spent_s = 0.0
+            if ladder.level == len(self._rungs):
+                self.made.waive(number)
+                made = heard
+            else:
                 try:
-                    self._make(number, meter)
-                except Exception as error:  # any processor may be plugged in; the stream goes on dry
+                    spent_s = self._rungs[ladder.level].make(heard, made, board.limit_db)
+                except Exception as error:  # any processor may be plugged in; the stream goes on without it
                     self.failure = f"{type(error).__name__}: {error}"
                     board.failures[0] += 1
+                    ladder.ban()
+                    settle = max(settle, 1)
+                if settle:
+                    settle -= 1
+                    self.made.waive(number)
                 else:
-                    if settle:
-                        settle -= 1
-                    else:
-                        self.made.publish(number)
+                    self.made.publish(number)
+            meter.block(heard, made, spent_s)
+            ladder.observe(int(board.late[0]), spent_s * plan.sample_rate / plan.block)
             number += 1
             board.processed[0] = number
 
-    def _make(self, number: int, meter: _Meter) -> None:
-        heard, made = self.heard.slot(number), self.made.slot(number)
-        limit = self.board.limit_db
-        if getattr(self.processor, "attenuation_limit_db", limit) != limit:
-            self.processor.attenuation_limit_db = limit  # type: ignore[attr-defined]
+
+class _Rung:
+    """A processor of the ladder, brought to the common delay."""
+
+    def __init__(self, processor: Processor, delay: int, plan: Plan) -> None:
+        self._processor = processor
+        self._line = None
+        if delay > processor.delay:
+            self._line = DelayLine(delay - processor.delay, plan.channels, plan.block)
+
+    def reset(self) -> None:
+        """Go back to the fresh state."""
+        self._processor.reset()
+        if self._line is not None:
+            self._line.reset()
+
+    def make(self, heard: Audio, made: Audio, limit_db: float | None) -> float:
+        """Process one block and return the seconds it took."""
+        processor = self._processor
+        if getattr(processor, "attenuation_limit_db", limit_db) != limit_db:
+            processor.attenuation_limit_db = limit_db  # type: ignore[attr-defined]
         began = time.perf_counter()
-        self.processor.process(heard, out=made)
-        meter.block(heard, made, time.perf_counter() - began)
+        processor.process(heard, out=made)
+        if self._line is not None:
+            self._line.process(made, made)
+        return time.perf_counter() - began
 
 
 class _Player:
@@ -231,7 +274,7 @@ class _Player:
         self._last[:] = 0.0
 
     def play(self, number: int, listen: int, outdata: Audio) -> bool:
-        """Fill `outdata` at input block `number`; return whether a block that was due is missing."""
+        """Fill `outdata` at input block `number`; return whether it is dry because no block was there."""
         due = number - self._plan.headroom_blocks
         if due < 0:
             outdata.fill(0.0)
@@ -286,6 +329,8 @@ class _Meter:
         self._follow(board.power_out, float(np.vdot(made, made)) / made.size, share)
         if max(float(heard.max()), -float(heard.min())) >= 1.0:
             board.clipped[0] += 1
+        if not seconds:
+            return
         # Blocks shorter than a hop mostly wait: their time counts with the hop they complete.
         self._spent_s += seconds
         before = int(self._position / self._plan.hop)

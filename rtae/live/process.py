@@ -219,7 +219,7 @@ class _Child:
     def open(self) -> StreamFacts:
         """Wait until the child has opened the stream."""
         facts: dict[str, Any] = self._answer("open")["facts"]
-        return StreamFacts(**{**facts, "latency": Latency(**facts["latency"])})
+        return StreamFacts(**{**facts, "latency": Latency(**facts["latency"]), "names": tuple(facts["names"])})
 
     def ask(self, what: str) -> None:
         """Let the child do something and wait until it is done."""

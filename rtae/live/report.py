@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,8 @@ class Stats:
         Exceptions in the callback and in the processor; blocks with input at or over full scale.
     on_dry : bool
         The newest block was replaced by dry signal.
+    level : int
+        Rung of the overload ladder: 0 is the model asked for.
     load : float
         Processing time over audio time, averaged over half a second.
     level_in_db, level_out_db, reduction_db : float
@@ -88,6 +91,7 @@ class Stats:
     failures: int
     clipped: int
     on_dry: bool
+    level: int
     load: float
     level_in_db: float
     level_out_db: float
@@ -104,6 +108,7 @@ class Stats:
         return cls(
             **{name: int(getattr(board, name)[0]) for name in counters},
             on_dry=bool(board.on_dry[0]),
+            level=int(board.level[0]),
             load=float(board.load[0]),
             level_in_db=level_in,
             level_out_db=level_out,
@@ -128,8 +133,9 @@ class Event:
     Attributes
     ----------
     kind : str
-        ``late`` (dry signal took over), ``recovered``, ``xrun``, ``failed`` (the processor raised), ``ended`` (the
-        device is gone or the file at its end).
+        ``late`` (dry signal took over), ``recovered``, ``xrun``, ``failed`` (the processor raised), ``step`` (another
+        model of the overload ladder runs now), ``restarted`` (the engine process was replaced), ``ended`` (the device
+        is gone or the file at its end).
     message : str
         One line for a person.
     """
@@ -139,10 +145,20 @@ class Event:
 
 
 class Watcher:
-    """Turns the changes of a board into events; each :meth:`poll` reports what changed since the one before."""
+    """Turns the changes of a board into events; each :meth:`poll` reports what changed since the one before.
 
-    def __init__(self, board: Board) -> None:
+    Parameters
+    ----------
+    board : Board
+        The board to watch.
+    names : sequence of str
+        Names of the models on the overload ladder.
+    """
+
+    def __init__(self, board: Board, names: Sequence[str] = ()) -> None:
         self._board = board
+        self._names = [*names, "dry signal"]
+        self._level = 0
         self._late = self._xruns = self._failures = 0
         self._covering = self._ended = False
 
@@ -151,16 +167,21 @@ class Watcher:
         board, events = self._board, []
         late, xruns, failures = int(board.late[0]), int(board.xruns[0]), int(board.failures[0])
         if failures > self._failures:
-            events.append(Event("failed", f"the processor failed, the stream goes on unprocessed: {failure}"))
+            events.append(Event("failed", f"the processor failed, the stream goes on without it: {failure}"))
         elif late > self._late and not self._covering:
             events.append(Event("late", f"{late - self._late} blocks came too late, dry signal took over"))
         if xruns > self._xruns:
             events.append(Event("xrun", f"the sound system reported {xruns - self._xruns} under- or overflows"))
-        if late > self._late or failures:
+        if late > self._late:
             self._covering = True
         elif self._covering:
             self._covering = False
             events.append(Event("recovered", "processed signal is back"))
+        level = int(board.level[0])
+        if level != self._level:
+            way = "down" if level > self._level else "up"
+            events.append(Event("step", f"stepped {way} to {self._names[level]}"))
+            self._level = level
         if ended and not self._ended:
             self._ended = True
             events.append(Event("ended", ended))

@@ -6,7 +6,7 @@ import numpy as np
 
 from rtae.live.backend import Backend, StreamRequest
 from rtae.live.board import Board
-from rtae.live.config import StreamConfig, StreamFacts, hop_samples, make_processor, model_delay, processor_name
+from rtae.live.config import StreamConfig, StreamFacts, hop_samples, make_processors, model_delay, processor_name
 from rtae.live.engine import Engine, Plan
 from rtae.live.plan import headroom_blocks
 from rtae.live.report import Event, Latency, Watcher
@@ -43,13 +43,15 @@ class Session:
     """
 
     def __init__(self, config: StreamConfig, backend: Backend, board: Board, memory: memoryview | None = None) -> None:
-        processor, block = make_processor(config, backend.native_rate(config.input, config.output))
+        processors, block = make_processors(config, backend.native_rate(config.input, config.output))
+        processor = processors[0]
+        delay = max(item.delay for item in processors)
         rate = processor.sample_rate
         low = config.latency == "low"
         request = StreamRequest(rate, block, processor.channels, config.input, config.output, low, config.burst)
         opened = backend.open(request)
         try:
-            fixed = opened.input_latency + processor.delay + opened.output_latency
+            fixed = opened.input_latency + delay + opened.output_latency
             headroom = headroom_blocks(block, rate, config.latency, fixed, opened.burst)
             plan = Plan(
                 sample_rate=rate,
@@ -60,10 +62,11 @@ class Session:
                 headroom_blocks=headroom,
                 hop=hop_samples(processor) or block,
             )
-            self.engine = Engine(processor, plan, board, memory)
+            self.engine = Engine(processors, plan, board, memory)
             silence = np.zeros((block, processor.channels), np.float32)
-            for _ in range(WARM_UP_BLOCKS):
-                processor.process(silence)
+            for item in processors:
+                for _ in range(WARM_UP_BLOCKS):
+                    item.process(silence)
         except BaseException:
             backend.close()
             raise
@@ -73,7 +76,7 @@ class Session:
                 sample_rate=rate,
                 input_device=opened.input_latency,
                 model=model,
-                hop_wait=processor.delay - model,
+                hop_wait=delay - model,
                 headroom=headroom * block,
                 output_device=opened.output_latency,
             ),
@@ -83,13 +86,13 @@ class Session:
             burst=opened.burst,
             input_name=opened.input_name,
             output_name=opened.output_name,
-            processor=processor_name(processor),
+            names=tuple(processor_name(item) for item in processors),
             limitable=hasattr(processor, "attenuation_limit_db"),
             limit_db=getattr(processor, "attenuation_limit_db", None),
         )
         self._board = board
         self._backend = backend
-        self._watcher = Watcher(board)
+        self._watcher = Watcher(board, self.facts.names)
 
     @property
     def ended(self) -> bool:
@@ -104,7 +107,7 @@ class Session:
         DeviceError
             If the sound system refuses to start.
         """
-        self._watcher = Watcher(self._board)
+        self._watcher = Watcher(self._board, self.facts.names)
         self.engine.start(realtime=realtime)
         try:
             self._backend.start(self.engine)

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -71,6 +71,8 @@ class LiveStream:
         Samples a block; the one of lowest stable latency if left out.
     latency : "low", "safe" or float, default "low"
         Aim: lowest, safest, or a total in milliseconds.
+    fallbacks : sequence of str, default ()
+        Lighter models, best first, to step down to while the machine is overloaded; below the last is dry signal.
     attenuation_limit_db : float, optional
         Most that the denoiser may attenuate, in decibels; unlimited if left out.
     backend : Backend, optional
@@ -101,12 +103,13 @@ class LiveStream:
         channels: int | None = None,
         block_size: int | None = None,
         latency: Target = "low",
+        fallbacks: Sequence[str] = (),
         attenuation_limit_db: float | None = None,
         backend: Backend | None = None,
         isolated: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        config = StreamConfig(processor, input, output, sample_rate, channels, block_size, latency)
+        config = StreamConfig(processor, input, output, sample_rate, channels, block_size, latency, tuple(fallbacks))
         named = isinstance(processor, (str, os.PathLike))
         if isolated and (backend is not None or not named):
             raise ParameterError("isolated=True needs a model by name or path and no backend; leave one of them out")
@@ -152,8 +155,24 @@ class LiveStream:
 
     @property
     def name(self) -> str:
-        """Name of what runs: the model's, or the processor's class."""
-        return self._runner.facts.processor
+        """Name of what runs now: a model's, a processor's class, or "dry signal" at the foot of the ladder."""
+        return self.models[self._board.level[0]] if self._board.level[0] < len(self.models) else "dry signal"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models of the overload ladder, best first."""
+        return self._runner.facts.names
+
+    @property
+    def model(self) -> str:
+        """Name of the best model allowed, settable to one of :attr:`models`; see :attr:`name` for what runs now."""
+        return self.models[int(self._board.model[0])]
+
+    @model.setter
+    def model(self, name: str) -> None:
+        if name not in self.models:
+            raise ParameterError(f"model is {name!r}; this stream was started with {', '.join(self.models)}")
+        self._board.model[0] = self.models.index(name)
 
     @property
     def input_name(self) -> str:
@@ -203,7 +222,7 @@ class LiveStream:
     @attenuation_limit_db.setter
     def attenuation_limit_db(self, value: float | None) -> None:
         if value is not None and not self._runner.facts.limitable:
-            raise ParameterError(f"attenuation_limit_db does not fit a {self.name}; it is for denoisers")
+            raise ParameterError(f"attenuation_limit_db does not fit a {self.models[0]}; it is for denoisers")
         self._board.limit_db = value
 
     def events(self) -> list[Event]:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from rtae.live.backend import Audio
 
+_NOTHING = np.iinfo(np.int64).min
+"""Tag of a slot that never held a block; a waived block `n` has the tag ``~n``."""
+
 
 class TaggedRing:
     """Blocks of audio in slots, each tagged with its number. One writer, any number of readers, no lock.
@@ -46,7 +49,7 @@ class TaggedRing:
 
     def clear(self) -> None:
         """Empty every slot and silence it."""
-        self._tags[:] = -1
+        self._tags[:] = _NOTHING
         self._samples[:] = 0.0
 
     def slot(self, number: int) -> Audio:
@@ -57,6 +60,14 @@ class TaggedRing:
     def publish(self, number: int) -> None:
         """Declare that the slot of block `number` now holds it."""
         self._tags[number % self.slots] = number
+
+    def waive(self, number: int) -> None:
+        """Declare that block `number` will not come, on purpose."""
+        self._tags[number % self.slots] = ~number
+
+    def waived(self, number: int) -> bool:
+        """Whether block `number` was waived."""
+        return bool(self._tags[number % self.slots] == ~number)
 
     def holds(self, number: int) -> bool:
         """Whether block `number` is there."""
