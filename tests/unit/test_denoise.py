@@ -151,6 +151,13 @@ class TestBypass:
         output = np.concatenate([in_blocks(denoiser, signal, 100), denoiser.flush()])
         np.testing.assert_array_equal(output[denoiser.delay :], signal)
 
+    def test_nothing_from_before_a_reset_is_heard_after_it(self, build: Build) -> None:
+        denoiser = Denoiser(build("identity"))
+        denoiser.process(noise(1_000))
+        denoiser.bypass = True
+        denoiser.reset()
+        np.testing.assert_array_equal(denoiser.process(noise(127, seed=1)), 0.0)
+
     def test_the_state_runs_on_meanwhile(self, build: Build) -> None:
         signal = noise(128 * 60)
         plain = in_blocks(Denoiser(build("compressor")), signal)

@@ -64,6 +64,19 @@ class TestDenoiser:
         assert not np.array_equal(first[0], first[1])
         np.testing.assert_array_equal(first, second)
 
+    def test_loading_leaves_no_trace_in_the_state(self, tmp_path: Path) -> None:
+        spec = models.spec()
+        nodes = [
+            helper.make_node("Add", ["state", "one"], ["state_out"]),
+            helper.make_node("Add", ["audio", "state"], ["audio_out"]),
+            helper.make_node("Identity", ["state"], ["speech"]),
+        ]
+        values = models.denoiser_values(spec)
+        counting = models.write(tmp_path / "m.onnx", spec.to_json(), nodes, *values, {"one": np.float32(1)})
+        model = Model(counting)
+        for step in range(3):
+            np.testing.assert_array_equal(model.step(np.zeros((1, 128), np.float32))[0], step)
+
     def test_two_arrays_take_turns_and_no_other_is_made(self, build: Build) -> None:
         model = Model(build("compressor"))
         outputs = [model.step(noise(1, 128, seed=turn)) for turn in range(6)]
