@@ -88,6 +88,10 @@ class BlockHandler(Protocol):
 class Backend(Protocol):
     """Opens a duplex stream of fixed block size and calls a :class:`BlockHandler` once a block."""
 
+    @property
+    def drift_ppm(self) -> float | None:
+        """By how much the input's clock runs faster than the output's, in parts per million; None if they are one."""
+
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Sample rate to use when the caller did not choose one, in hertz."""
 

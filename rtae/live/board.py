@@ -34,6 +34,7 @@ _LAYOUT = np.dtype(
         ("on_dry", np.int64),
         # written by the process that runs the engine
         ("heartbeat", np.int64),
+        ("drift_ppm", np.float64),
         # written by the worker
         ("processed", np.int64),
         ("skipped", np.int64),
@@ -71,6 +72,7 @@ class Board:
     xruns: npt.NDArray[np.int64]
     callback_errors: npt.NDArray[np.int64]
     on_dry: npt.NDArray[np.int64]
+    drift_ppm: npt.NDArray[np.float64]
     heartbeat: npt.NDArray[np.int64]
     processed: npt.NDArray[np.int64]
     skipped: npt.NDArray[np.int64]

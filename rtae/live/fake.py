@@ -50,6 +50,8 @@ class FakeBackend:
         self.opened: OpenedStream | None = None
         self.block = 0
 
+    drift_ppm = None
+
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Return the rate given at construction."""
         return self._sample_rate
@@ -159,6 +161,8 @@ class FileBackend:
         self._request: StreamRequest | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+
+    drift_ppm = None
 
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Return the rate of the source."""

@@ -10,6 +10,7 @@ from typing import Any
 from rtae.errors import DeviceError
 from rtae.live.backend import Audio, BlockHandler, OpenedStream, StreamRequest
 from rtae.live.devices import Device, choose, devices, portaudio
+from rtae.live.split import SplitStream
 
 PROBE_S = 0.4
 """Time spent on watching how the sound system calls, before a stream starts, in seconds."""
@@ -26,6 +27,7 @@ class PortAudioBackend:
 
     def __init__(self) -> None:
         self._stream: Any = None
+        self._split: SplitStream | None = None
         self._handler: BlockHandler | None = None
         self._stopping = False
         self._calls: list[float] = []
@@ -40,23 +42,29 @@ class PortAudioBackend:
         found = devices()
         source, sink = choose(found, request.input, "input"), choose(found, request.output, "output")
         channels = (
-            min(request.channels, source.input_channels),
+            # Both sides of a stereo microphone are heard: which of them is alive shows only then.
+            min(max(request.channels, 2), source.input_channels),
             # Played on both sides of a stereo device, a mono stream is heard in both ears everywhere.
             min(max(request.channels, 2), sink.output_channels),
         )
+        options = {
+            "samplerate": request.sample_rate,
+            "blocksize": request.block,
+            "device": (source.index, sink.index),
+            "channels": channels,
+            "dtype": "float32",
+            "latency": "low" if request.low_latency else "high",
+            "callback": self._callback,
+            "finished_callback": self._finished,
+            "clip_off": True,
+            "dither_off": True,
+        }
+        self._split = None
         try:
-            self._stream = sounddevice.Stream(
-                samplerate=request.sample_rate,
-                blocksize=request.block,
-                device=(source.index, sink.index),
-                channels=channels,
-                dtype="float32",
-                latency="low" if request.low_latency else "high",
-                callback=self._callback,
-                finished_callback=self._finished,
-                clip_off=True,
-                dither_off=True,
-            )
+            if one_clock(source, sink):
+                self._stream = sounddevice.Stream(**options)
+            else:
+                self._stream = self._split = SplitStream(sounddevice, source.sample_rate, options)
         except (sounddevice.PortAudioError, ValueError) as error:
             raise DeviceError(_refusal(error, source, sink, request)) from None
         input_latency, output_latency = (round(value * request.sample_rate) for value in self._stream.latency)
@@ -101,6 +109,11 @@ class PortAudioBackend:
             self._stream.close(ignore_errors=True)
             self._stream = None
 
+    @property
+    def drift_ppm(self) -> float | None:
+        """Difference of two devices' clocks; see :class:`rtae.live.backend.Backend`."""
+        return None if self._split is None else self._split.ppm
+
     def _callback(self, indata: Audio, outdata: Audio, frames: int, times: Any, status: Any) -> None:
         handler = self._handler
         if handler is None:
@@ -113,11 +126,18 @@ class PortAudioBackend:
             xruns = int(status.input_overflow or status.input_underflow) + int(
                 status.output_underflow or status.output_overflow
             )
+        if self._split is not None:
+            xruns += self._split.take_flows()
         handler.callback(indata, outdata, xruns)
 
     def _finished(self) -> None:
         if self._handler is not None and not self._stopping:
             self._handler.finished("the sound device is gone")
+
+
+def one_clock(source: Device, sink: Device) -> bool:
+    """Whether two devices keep time together: one device, or two of a JACK server."""
+    return source.index == sink.index or (source.host_api == sink.host_api and source.host_api.startswith("JACK"))
 
 
 def usual_burst(calls: Sequence[float], period_s: float) -> int:

@@ -79,6 +79,8 @@ class Stats:
         Processing time over audio time, averaged over half a second.
     level_in_db, level_out_db, reduction_db : float
         Power before and after processing in dBFS, averaged over half a second, and their difference.
+    drift_ppm : float or None
+        By how much the input's clock runs faster than the output's, in parts per million; None if they are one.
     hop_p50_ms, hop_p99_ms, hop_max_ms : float
         Processing time per hop (percentiles to 9 %).
     """
@@ -96,6 +98,7 @@ class Stats:
     level_in_db: float
     level_out_db: float
     reduction_db: float
+    drift_ppm: float | None
     hop_p50_ms: float
     hop_p99_ms: float
     hop_max_ms: float
@@ -113,6 +116,7 @@ class Stats:
             level_in_db=level_in,
             level_out_db=level_out,
             reduction_db=level_in - level_out,
+            drift_ppm=None if math.isnan(board.drift_ppm[0]) else float(board.drift_ppm[0]),
             hop_p50_ms=board.hop_percentile_ms(50.0),
             hop_p99_ms=board.hop_percentile_ms(99.0),
             hop_max_ms=float(board.hop_max_us[0]) / 1e3,

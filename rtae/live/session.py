@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rtae.live.backend import Backend, StreamRequest
@@ -126,4 +128,6 @@ class Session:
 
     def poll(self) -> list[Event]:
         """Return the events since the last call; to be called about ten times a second."""
+        drift = self._backend.drift_ppm
+        self._board.drift_ppm[0] = math.nan if drift is None else drift
         return self._watcher.poll(self.engine.failure, self.engine.ended)

@@ -65,7 +65,8 @@ class View:
         facts.add_column()
         parts = " + ".join(f"{name.replace('_', ' ')} {ms:.1f}" for name, ms in latency.parts_ms().items())
         facts.add_row("late", f"{stats.late} blocks    xruns {stats.xruns}    clipped {stats.clipped}")
-        facts.add_row("hop", f"p50 {stats.hop_p50_ms:.2f} ms   p99 {stats.hop_p99_ms:.2f} ms")
+        drift = "" if stats.drift_ppm is None else f"    clocks {stats.drift_ppm:+.0f} ppm apart"
+        facts.add_row("hop", f"p50 {stats.hop_p50_ms:.2f} ms   p99 {stats.hop_p99_ms:.2f} ms{drift}")
         facts.add_row("latency", f"{latency.total_ms:.1f} ms = {parts}")
         facts.add_row("strength", strength(stream.attenuation_limit_db) + ("   BYPASS" if stream.bypass else ""))
         events = Text("\n").join(Text(e.message, style=_EVENT_STYLES.get(e.kind, "red")) for e in self._events)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 import types
 
 import numpy as np
@@ -41,7 +42,8 @@ class Stream:
         if Stream.refusal is not None:
             raise Stream.refusal
         self.options = options
-        self.latency = (0.001, 0.003)
+        pair = isinstance(options["device"], tuple)
+        self.latency = (0.001, 0.003) if pair else 0.001
         self.active = self.closed = False
         Stream.opened.append(self)
 
@@ -62,7 +64,8 @@ def sound(monkeypatch):
     module.query_devices = lambda: [{**device, "default_samplerate": 48_000.0} for device in module.found]
     module.default = types.SimpleNamespace(device=[1, 0])
     module.found = DEVICES
-    module.Stream, module.PortAudioError = Stream, PortAudioError
+    module.Stream = module.InputStream = module.OutputStream = Stream
+    module.PortAudioError = PortAudioError
     Stream.refusal, Stream.opened = None, []
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     monkeypatch.setattr(portaudio_module, "PROBE_S", 0.0)
@@ -127,9 +130,9 @@ def test_a_rate_the_device_lacks_is_refused_with_one_it_has(sound):
 
 
 def test_the_stream_asks_for_float_blocks_and_reports_latency_in_samples(sound):
-    stream = LiveStream(Delay(10), input="camera", block_size=64)
+    stream = LiveStream(Delay(10), input="built-in", output="built-in", block_size=64)
     asked = Stream.opened[0].options
-    assert asked["device"] == (2, 0) and asked["channels"] == (1, 2) and asked["dtype"] == "float32"
+    assert asked["device"] == (0, 0) and asked["channels"] == (2, 2) and asked["dtype"] == "float32"
     assert (asked["samplerate"], asked["blocksize"], asked["latency"]) == (48_000, 64, "low")
     assert (stream.latency.input_device, stream.latency.output_device) == (48, 144)
     assert stream.latency.total == 48 + 10 + 64 + 144
@@ -138,19 +141,44 @@ def test_the_stream_asks_for_float_blocks_and_reports_latency_in_samples(sound):
 
 
 def test_device_flags_become_xruns_and_a_vanished_device_an_event(sound):
-    stream = LiveStream(Delay(0), input="camera", block_size=64)
+    stream = LiveStream(Delay(0), input="built-in", output="built-in", block_size=64)
     with stream:
         options = Stream.opened[0].options
         flags = types.SimpleNamespace(
             input_overflow=True, input_underflow=False, output_underflow=True, output_overflow=False
         )
         out = np.full((64, 2), np.nan, np.float32)
-        options["callback"](np.zeros((64, 1), np.float32), out, 64, None, flags)
+        options["callback"](np.zeros((64, 2), np.float32), out, 64, None, flags)
         assert stream.stats.xruns == 2 and np.all(out == 0)
         options["finished_callback"]()
         assert stream.wait(10.0)
         assert not stream.active
     assert [event.kind for event in stream.events()] == ["xrun", "ended"]
+
+
+def test_two_devices_are_two_streams_with_a_bridge_between(sound):
+    found = [
+        {**device, "default_samplerate": 44_100.0 if index == 2 else 48_000.0} for index, device in enumerate(DEVICES)
+    ]
+    sound.query_devices = lambda: found
+    stream = LiveStream(Delay(0), input="camera", output="built-in", block_size=128)
+    source, sink = (opened.options for opened in Stream.opened)
+    assert (source["device"], source["channels"], source["samplerate"], source["blocksize"]) == (2, 1, 44_100, 118)
+    assert (sink["device"], sink["channels"], sink["samplerate"], sink["blocksize"]) == (0, 2, 48_000, 128)
+    assert stream.latency.input_device > 48 + 128  # the device and the bridge
+    with stream:
+        out = np.zeros((128, 2), np.float32)
+        for _ in range(40):
+            source["callback"](np.full((118, 1), 0.5, np.float32), 118, None, None)
+            time.sleep(0.002)
+            sink["callback"](out, 128, None, None)
+            assert stream._runner.engine.wait_idle(10.0)
+        assert np.allclose(out, 0.5, atol=1e-3)
+        deadline = time.monotonic() + 10
+        while stream.stats.drift_ppm is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert all(opened.closed for opened in Stream.opened)
 
 
 def test_stopping_by_request_is_no_event(sound):
