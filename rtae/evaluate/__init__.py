@@ -1,4 +1,6 @@
-"""Quality, latency and time of denoisers, measured side by side: ``rtae eval``, and in Python
+"""Quality, latency and time of denoisers, measured side by side.
+
+On the command line ``rtae eval``; in a training loop
 
 >>> from rtae.evaluate import quick_scores, read_pairs
 >>> pairs = read_pairs("pairs/")                            # doctest: +SKIP

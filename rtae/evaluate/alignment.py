@@ -11,7 +11,7 @@ LATEST_S = 0.25
 """How far beyond the declared delay the search goes on."""
 TOLERANCE_S = 0.0005
 """A measured delay this close to the declared one agrees with it."""
-LEAST_CORRELATION = 0.2
+LEAST_CORRELATION = 0.1
 """Below this mean correlation the output does not resemble the input, and the delay is not known."""
 _PRE_EMPHASIS = 0.97  # Makes speech nearly white, hence the peak of its correlation narrow.
 

@@ -58,7 +58,7 @@ def read_pairs(directory: str | Path) -> list[Pair]:
     Raises
     ------
     ParameterError
-        If a folder is missing or empty, a file lacks its partner, or the sample rates differ.
+        If a folder is missing or empty, a name occurs twice or lacks its partner, or the sample rates differ.
     AudioFileError
         If a file cannot be read, has more than one channel, or differs in length or rate from its partner.
     """
@@ -80,7 +80,10 @@ def _recordings(root: Path, side: str) -> dict[str, Path]:
     folder = root / side
     if not folder.is_dir():
         raise ParameterError(f"{root} holds no folder {side}/; expected clean/ and noisy/ with files of equal names")
-    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and (first := found.setdefault(path.stem, path)) != path:
+            raise ParameterError(f"{folder} holds {first.name} and {path.name}; keep one, pairs go by the name alone")
     if not found:
         raise ParameterError(f"{folder} holds no recordings; expected files ending in {', '.join(SUFFIXES)}")
     return found
