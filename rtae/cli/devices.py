@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             name for name, is_it in (("input", device.default_input), ("output", device.default_output)) if is_it
         )
         counts = [str(count) if count else "-" for count in (device.input_channels, device.output_channels)]
-        name = Text(f"{device.name}, {device.host_api}")
+        name = Text(device.full_name)
         table.add_row(str(device.index), name, *counts, str(device.sample_rate), default)
     Console(soft_wrap=not sys.stdout.isatty()).print(table)
     return 0

@@ -82,11 +82,18 @@ class BlockHandler(Protocol):
         """Wait until every block handed in is processed; for clocks that wait for the worker."""
 
     def finished(self, reason: str) -> None:
-        """Take note that no further callback comes: the device is gone, or the file is at its end."""
+        """Take note that no further callback comes: the file is at its end."""
+
+    def lost(self, reason: str) -> None:
+        """Take note that the device is gone; it may come back."""
 
 
 class Backend(Protocol):
     """Opens a duplex stream of fixed block size and calls a :class:`BlockHandler` once a block."""
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds without a callback that mean the device is gone, None if callbacks may pause for ever."""
 
     @property
     def drift_ppm(self) -> float | None:
@@ -102,6 +109,15 @@ class Backend(Protocol):
         ------
         DeviceError
             If a device is unknown, ambiguous, busy or refuses the request.
+        """
+
+    def reopen(self, request: StreamRequest) -> OpenedStream:
+        """Open again after the device was lost, looking afresh at what devices there are.
+
+        Raises
+        ------
+        DeviceError
+            If it is not back yet.
         """
 
     def start(self, handler: BlockHandler) -> None:

@@ -41,12 +41,13 @@ def main() -> int:
     memory = SharedMemory(first["bytes"], first["memory"])
     board = Board(memory.view)
     try:
-        session = Session(StreamConfig(**first["config"]), PortAudioBackend(), board, memory.view[RINGS_AT:])
+        session = Session(StreamConfig(**first["config"]), PortAudioBackend(alone=True), board, memory.view[RINGS_AT:])
     except RtaeError as error:
         _tell(answers, error=type(error).__name__, message=str(error))
         return 1
     try:
-        _tell(answers, facts=session.facts.as_dict())
+        told = session.facts
+        _tell(answers, facts=told.as_dict())
         # What is loaded by now stays: the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -60,7 +61,12 @@ def main() -> int:
                 if order is None:
                     break
                 _obey(session, order["do"], answers)
-            for event in session.poll():
+            events = session.poll()
+            if session.facts is not told:
+                # The device came back with another latency; the host must know before it hears so.
+                told = session.facts
+                _tell(answers, news=told.as_dict())
+            for event in events:
                 _tell(answers, event=event.kind, message=event.message)
     except BrokenPipeError:
         return 0

@@ -38,6 +38,11 @@ class Device:
     default_input: bool
     default_output: bool
 
+    @property
+    def full_name(self) -> str:
+        """Name and host API: what stays when numbers change."""
+        return f"{self.name}, {self.host_api}"
+
     def channels(self, side: Side) -> int:
         """Channels of one side."""
         return self.input_channels if side == "input" else self.output_channels
@@ -113,16 +118,12 @@ def choose(found: Sequence[Device], wanted: int | str | None, side: Side) -> Dev
         matches = [device for device in able if device.index == wanted]
     else:
         text = wanted.casefold()
-        matches = [device for device in able if text in f"{device.name}, {device.host_api}".casefold()]
-        exact = [
-            device
-            for device in matches
-            if text in (device.name.casefold(), f"{device.name}, {device.host_api}".casefold())
-        ]
+        matches = [device for device in able if text in device.full_name.casefold()]
+        exact = [device for device in matches if text in (device.name.casefold(), device.full_name.casefold())]
         matches = exact if len(exact) == 1 else matches
     if len(matches) == 1:
         return matches[0]
-    listed = "; ".join(f"{device.index} {device.name}, {device.host_api}" for device in matches or able)
+    listed = "; ".join(f"{device.index} {device.full_name}" for device in matches or able)
     if matches:
         raise DeviceError(f"{side} device {wanted!r} is ambiguous; choose one by its number: {listed}")
     raise DeviceError(f"there is no {side} device {wanted!r}; there are: {listed}")

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rtae.errors import ParameterError
 from rtae.live.backend import Audio
 from rtae.live.board import LISTEN, Board
+from rtae.live.channels import ChannelMix, spread
 from rtae.live.ladder import Ladder
 from rtae.live.tagged import TaggedRing
 from rtae.processor import DelayLine
@@ -94,12 +95,12 @@ class Engine:
         self._rungs = [_Rung(processor, self._delay, plan) for processor in processors]
         self.plan = plan
         self.board = board
-        self.failure = ""
-        self.ended = ""
+        self.failure = self.ended = self.gone = ""
         self._lag = plan.headroom_blocks * plan.block + self._delay
         slots = math.ceil((self._lag + HISTORY_S * plan.sample_rate) / plan.block) + 2
         self.heard, self.made = ring_pair(slots, plan.block, plan.channels, memory)
         self._player = _Player(self.heard, self.made, plan, self._lag)
+        self._mix = ChannelMix(plan.input_channels, plan.channels, plan.sample_rate / plan.block)
         self._bad = np.zeros((plan.block, plan.channels), np.bool_)
         # A binary semaphore: releasing it never waits, so the callback may.
         self._wake = threading.Lock()
@@ -120,7 +121,7 @@ class Engine:
         self.heard.clear()
         self.made.clear()
         self._player.clear()
-        self.failure = self.ended = ""
+        self.failure = self.ended = self.gone = ""
         self._running = True
         self._thread = threading.Thread(target=self._work, args=(realtime,), name="rtae-worker", daemon=True)
         self._thread.start()
@@ -142,7 +143,7 @@ class Engine:
         try:
             number = int(board.blocks[0])
             slot = self.heard.slot(number)
-            _map_channels(indata, slot)
+            self._mix.apply(indata, slot)
             np.isfinite(slot, out=self._bad)
             np.logical_not(self._bad, out=self._bad)
             np.copyto(slot, 0.0, where=self._bad)
@@ -171,6 +172,10 @@ class Engine:
     def finished(self, reason: str) -> None:
         """Take note that no further callback comes."""
         self.ended = reason
+
+    def lost(self, reason: str) -> None:
+        """Take note that the device is gone."""
+        self.gone = reason
 
     def _work(self, realtime: bool) -> None:
         if realtime:
@@ -218,6 +223,7 @@ class Engine:
                 else:
                     self.made.publish(number)
             meter.block(heard, made, spent_s)
+            self._mix.judge()
             ladder.observe(int(board.late[0]), spent_s * plan.sample_rate / plan.block)
             number += 1
             board.processed[0] = number
@@ -298,7 +304,7 @@ class _Player:
             np.add(head, fade, out=head)
             self._source = source
         self._last[:] = new[-1:]
-        _map_channels(new, outdata)
+        spread(new, outdata)
         return not present
 
     def _render(self, source: int, due: int, start: int, out: Audio) -> None:
@@ -378,12 +384,3 @@ def _raise_priority() -> None:
     if hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-
-
-def _map_channels(source: Audio, target: Audio) -> None:
-    """Copy between channel counts: equal as it is, from one to all, otherwise the mean to all."""
-    if source.shape[1] in (1, target.shape[1]):
-        target[:] = source
-    else:
-        np.mean(source, axis=1, keepdims=True, out=target[:, :1])
-        target[:, 1:] = target[:, :1]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from rtae.errors import ParameterError, StreamStateError
+from rtae.errors import DeviceError, ParameterError, StreamStateError
 from rtae.live.backend import Audio, BlockHandler, OpenedStream, StreamRequest
 
 _PATIENCE_S = 30.0
@@ -47,17 +47,27 @@ class FakeBackend:
         self._channels = (input_channels, output_channels)
         self._latencies = (input_latency, output_latency)
         self._handler: BlockHandler | None = None
+        self._plugged = True
         self.opened: OpenedStream | None = None
         self.block = 0
 
     drift_ppm = None
+    silence_s = None
 
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Return the rate given at construction."""
         return self._sample_rate
 
     def open(self, request: StreamRequest) -> OpenedStream:
-        """Accept any request."""
+        """Accept any request while plugged in.
+
+        Raises
+        ------
+        DeviceError
+            While unplugged.
+        """
+        if not self._plugged:
+            raise DeviceError("the fake device is not plugged in; call plug()")
         self.block = request.block
         self.opened = OpenedStream(
             self._channels[0] or request.channels,
@@ -111,10 +121,19 @@ class FakeBackend:
             raise StreamStateError(f"the worker did not finish a block within {_PATIENCE_S:g} s")
         return outdata
 
-    def unplug(self, reason: str = "the fake device was unplugged") -> None:
+    def unplug(self) -> None:
         """Let the device vanish."""
+        self._plugged = False
         if self._handler is not None:
-            self._handler.finished(reason)
+            self._handler.lost("the fake device was unplugged")
+
+    def plug(self) -> None:
+        """Let it come back."""
+        self._plugged = True
+
+    def reopen(self, request: StreamRequest) -> OpenedStream:
+        """Open again."""
+        return self.open(request)
 
 
 class FileBackend:
@@ -163,6 +182,7 @@ class FileBackend:
         self._stop = threading.Event()
 
     drift_ppm = None
+    silence_s = None
 
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
         """Return the rate of the source."""
@@ -182,6 +202,10 @@ class FileBackend:
             )
         self._request = request
         return OpenedStream(self.channels, request.channels, 0, 0, "file", "file")
+
+    def reopen(self, request: StreamRequest) -> OpenedStream:
+        """Open again."""
+        return self.open(request)
 
     def start(self, handler: BlockHandler) -> None:
         """Start the clock in a thread of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,9 +24,19 @@ class PortAudioBackend:
     """Streams from an input to an output device, driven by PortAudio's callback thread.
 
     From :meth:`open` on the device runs, silent until :meth:`start`: how it calls cannot be asked, only watched.
+
+    Parameters
+    ----------
+    alone : bool, default False
+        Whether this process uses PortAudio for nothing else. Only then can it be initialised anew, without which it
+        never sees a device that came later, or a sound server that was restarted.
     """
 
-    def __init__(self) -> None:
+    silence_s = 2.0
+
+    def __init__(self, *, alone: bool = False) -> None:
+        self._alone = alone
+        self._chosen: tuple[Device, Device] | None = None
         self._stream: Any = None
         self._split: SplitStream | None = None
         self._handler: BlockHandler | None = None
@@ -41,6 +52,7 @@ class PortAudioBackend:
         sounddevice = portaudio()
         found = devices()
         source, sink = choose(found, request.input, "input"), choose(found, request.output, "output")
+        self._chosen = source, sink
         channels = (
             # Both sides of a stereo microphone are heard: which of them is alive shows only then.
             min(max(request.channels, 2), source.input_channels),
@@ -77,6 +89,23 @@ class PortAudioBackend:
             raise
         burst = request.burst or usual_burst(self._calls, request.block / request.sample_rate)
         return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name, burst)
+
+    def reopen(self, request: StreamRequest) -> OpenedStream:
+        """Open again after the device was lost; see :class:`rtae.live.backend.Backend`."""
+        self.close()
+        if self._alone:
+            # PortAudio reads the list of devices when it is initialised, and never again.
+            sounddevice = portaudio()
+            sounddevice._terminate()
+            sounddevice._initialize()
+        if self._chosen is not None:
+            # Numbers change when devices come and go; what was chosen by number is found again by name.
+            source, sink = self._chosen
+            if _is_number(request.input):
+                request = dataclasses.replace(request, input=source.full_name)
+            if _is_number(request.output):
+                request = dataclasses.replace(request, output=sink.full_name)
+        return self.open(request)
 
     def start(self, handler: BlockHandler) -> None:
         """Start the callbacks; see :class:`rtae.live.backend.Backend`."""
@@ -132,7 +161,7 @@ class PortAudioBackend:
 
     def _finished(self) -> None:
         if self._handler is not None and not self._stopping:
-            self._handler.finished("the sound device is gone")
+            self._handler.lost("the sound device is gone")
 
 
 def one_clock(source: Device, sink: Device) -> bool:
@@ -169,6 +198,10 @@ def usual_burst(calls: Sequence[float], period_s: float) -> int:
         if seen >= 0.9 * total:
             return size
     return 1
+
+
+def _is_number(wanted: int | str | None) -> bool:
+    return isinstance(wanted, int) or (isinstance(wanted, str) and wanted.strip().isdecimal())
 
 
 def _reason(error: Exception) -> str:

@@ -24,6 +24,7 @@ from rtae.live.board import BOARD_BYTES, Board
 from rtae.live.config import StreamConfig, StreamFacts
 from rtae.live.memory import SharedMemory
 from rtae.live.report import Event, Latency
+from rtae.live.session import RETRY_S
 
 MEMORY_BYTES = 32 << 20
 """Shared memory of a stream; only the pages in use cost anything."""
@@ -99,6 +100,8 @@ class EngineProcess:
         self._began = self._beat_at = time.monotonic()
         self._beat = -1
         self._restarts = 0
+        self._away = False
+        self._tried_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -151,6 +154,7 @@ class EngineProcess:
         if child is None:
             return events
         events += child.events()
+        self.facts = child.news or self.facts
         self._ended = self._ended or child.ended
         if not self._running or self._ended:
             return events
@@ -162,28 +166,36 @@ class EngineProcess:
             cause = f"died (status {child.process.poll()})"
         elif now - self._beat_at > SILENT_S:
             cause = f"gave no sign of life for {SILENT_S:g} s"
-        if cause:
+        if cause and now - self._tried_at > RETRY_S:
             events += self._recover(cause, now - self._began)
         return events
 
     def _recover(self, cause: str, lasted_s: float) -> list[Event]:
-        if self._restarts and lasted_s < STEADY_S:
+        if self._restarts and lasted_s < STEADY_S and not self._away:
             self._ended = True
             return [Event("ended", f"the engine process {cause} again, soon after its restart")]
-        self._restarts += 1
+        self._tried_at = time.monotonic()
         try:
-            self._replace()
+            self.facts = self._replace()
             self.start()
+        except DeviceError:
+            # Whatever took the process took the device along, such as a sound server that is being restarted.
+            if self._away:
+                return []
+            self._away = True
+            return [Event("lost", f"the engine process {cause} and its device is gone; waiting for it to come back")]
         except RtaeError as error:
             self._ended = True
             return [Event("ended", f"the engine process {cause} and could not be restarted: {error}")]
+        self._restarts += 1
+        self._away = False
         return [Event("restarted", f"the engine process {cause} and was restarted")]
 
-    def _replace(self) -> None:
+    def _replace(self) -> StreamFacts:
         if self._child is not None:
             self._child.kill()
         self._child = _Child(self._again, self._memory)
-        self._child.open()
+        return self._child.open()
 
 
 class _Child:
@@ -205,6 +217,7 @@ class _Child:
             **options,
         )
         self.ended = False
+        self.news: StreamFacts | None = None
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="rtae-engine-reader", daemon=True)
@@ -218,8 +231,7 @@ class _Child:
 
     def open(self) -> StreamFacts:
         """Wait until the child has opened the stream."""
-        facts: dict[str, Any] = self._answer("open")["facts"]
-        return StreamFacts(**{**facts, "latency": Latency(**facts["latency"]), "names": tuple(facts["names"])})
+        return _facts(self._answer("open")["facts"])
 
     def ask(self, what: str) -> None:
         """Let the child do something and wait until it is done."""
@@ -276,10 +288,16 @@ class _Child:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             message = json.loads(line)
-            if "event" in message:
+            if "news" in message:
+                self.news = _facts(message["news"])
+            elif "event" in message:
                 self._events.put(Event(message["event"], message["message"]))
                 self.ended = self.ended or message["event"] == "ended"
             else:
                 self._answers.put(message)
         # A child that leaves owes an answer to whoever waits.
         self._answers.put({"error": "DeviceError", "message": "the engine process ended before it answered; try again"})
+
+
+def _facts(fields: Mapping[str, Any]) -> StreamFacts:
+    return StreamFacts(**{**fields, "latency": Latency(**fields["latency"]), "names": tuple(fields["names"])})

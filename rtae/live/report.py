@@ -138,8 +138,8 @@ class Event:
     ----------
     kind : str
         ``late`` (dry signal took over), ``recovered``, ``xrun``, ``failed`` (the processor raised), ``step`` (another
-        model of the overload ladder runs now), ``restarted`` (the engine process was replaced), ``ended`` (the device
-        is gone or the file at its end).
+        model of the overload ladder runs now), ``lost`` and ``back`` (the device), ``restarted`` (the engine process
+        was replaced), ``ended`` (the file is at its end, or the engine process could not be kept up).
     message : str
         One line for a person.
     """

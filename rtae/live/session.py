@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import time
 
 import numpy as np
 
+from rtae.errors import DeviceError
 from rtae.live.backend import Backend, StreamRequest
 from rtae.live.board import Board
 from rtae.live.config import StreamConfig, StreamFacts, hop_samples, make_processors, model_delay, processor_name
@@ -15,6 +18,9 @@ from rtae.live.report import Event, Latency, Watcher
 
 WARM_UP_BLOCKS = 32
 """Blocks of silence processed before the first real one: a model's first runs take many times as long."""
+
+RETRY_S = 1.0
+"""How often a device that is gone is looked for, in seconds."""
 
 
 class Session:
@@ -49,8 +55,15 @@ class Session:
         processor = processors[0]
         delay = max(item.delay for item in processors)
         rate = processor.sample_rate
-        low = config.latency == "low"
-        request = StreamRequest(rate, block, processor.channels, config.input, config.output, low, config.burst)
+        self._request = request = StreamRequest(
+            sample_rate=rate,
+            block=block,
+            channels=processor.channels,
+            input=config.input,
+            output=config.output,
+            low_latency=config.latency == "low",
+            burst=config.burst,
+        )
         opened = backend.open(request)
         try:
             fixed = opened.input_latency + delay + opened.output_latency
@@ -74,14 +87,7 @@ class Session:
             raise
         model = model_delay(processor)
         self.facts = StreamFacts(
-            latency=Latency(
-                sample_rate=rate,
-                input_device=opened.input_latency,
-                model=model,
-                hop_wait=delay - model,
-                headroom=headroom * block,
-                output_device=opened.output_latency,
-            ),
+            latency=Latency(rate, opened.input_latency, model, delay - model, headroom * block, opened.output_latency),
             block_size=block,
             channels=processor.channels,
             slots=self.engine.heard.slots,
@@ -95,6 +101,11 @@ class Session:
         self._board = board
         self._backend = backend
         self._watcher = Watcher(board, self.facts.names)
+        self._channels = (opened.input_channels, opened.output_channels)
+        self._running = False
+        self._away = False
+        self._tried_s = self._called_s = 0.0
+        self._blocks = 0
 
     @property
     def ended(self) -> bool:
@@ -116,9 +127,13 @@ class Session:
         except BaseException:
             self.engine.stop()
             raise
+        self._away = False
+        self._called_s = time.monotonic()
+        self._running = True
 
     def stop(self) -> None:
         """Stop the devices and the worker."""
+        self._running = False
         self._backend.stop()
         self.engine.stop()
 
@@ -127,7 +142,50 @@ class Session:
         self._backend.close()
 
     def poll(self) -> list[Event]:
-        """Return the events since the last call; to be called about ten times a second."""
+        """Return the events since the last call, and look after the device; to be called about ten times a second."""
         drift = self._backend.drift_ppm
         self._board.drift_ppm[0] = math.nan if drift is None else drift
-        return self._watcher.poll(self.engine.failure, self.engine.ended)
+        events = self._watcher.poll(self.engine.failure, self.engine.ended)
+        if self._running and not self.engine.ended:
+            events += self._look_after(time.monotonic())
+        return events
+
+    def _look_after(self, now: float) -> list[Event]:
+        """Notice that the device is gone, and take it back once it is there again."""
+        if self._away:
+            if now - self._tried_s < RETRY_S:
+                return []
+            self._tried_s = now
+            try:
+                self._take_back()
+            except DeviceError:
+                return []
+            self._away = False
+            self._called_s = now
+            return [Event("back", f"{self.facts.input_name} -> {self.facts.output_name} is back")]
+        blocks = int(self._board.blocks[0])
+        if blocks != self._blocks:
+            self._blocks, self._called_s = blocks, now
+        patience = self._backend.silence_s
+        reason = self.engine.gone
+        if not reason and patience is not None and now - self._called_s > patience:
+            reason = f"the sound device is silent for {patience:g} s"
+        if not reason:
+            return []
+        self._away = True
+        self._tried_s = now
+        self._backend.stop()
+        return [Event("lost", f"{reason}; waiting for it to come back")]
+
+    def _take_back(self) -> None:
+        opened = self._backend.reopen(dataclasses.replace(self._request, burst=self.facts.burst))
+        if (opened.input_channels, opened.output_channels) != self._channels:
+            raise DeviceError("the device came back with other channels")
+        latency = dataclasses.replace(
+            self.facts.latency, input_device=opened.input_latency, output_device=opened.output_latency
+        )
+        self.facts = dataclasses.replace(
+            self.facts, latency=latency, input_name=opened.input_name, output_name=opened.output_name
+        )
+        self.engine.gone = ""
+        self._backend.start(self.engine)
