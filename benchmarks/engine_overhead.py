@@ -23,7 +23,7 @@ from rtae.model import NO_LIMIT_DB, Model
 from rtae.shipped import find
 
 BAR = 0.15
-"""Most the engine may add, as a part of session.run."""
+"""Most the engine may add at the model's rate, as a part of session.run."""
 
 TURN = 50
 """Hops until the next way has its turn."""
@@ -96,11 +96,11 @@ def main(argv: list[str] | None = None) -> int:
         "block_size=hop": engine(Denoiser(path, block_size=spec.hop, **common), out),
         "any block size": engine(Denoiser(path, **common), out),
     }
+    resampled, short = Denoiser(path, sample_rate=other_rate), np.empty((block, 1), np.float32)
+    ways[f"any, at {other_rate} Hz"] = lambda hop: resampled.process(hop[:block], short)
     random = np.random.default_rng(0)
     hops = list((0.1 * random.standard_normal((options.hops + 10 * TURN, spec.hop, 1))).astype(np.float32))
     times = measure(ways, hops)
-    resampled = engine(Denoiser(path, sample_rate=other_rate), np.empty((block, 1), np.float32))
-    times |= measure({f"any block size, at {other_rate} Hz": resampled}, [hop[:block] for hop in hops])
 
     deadline = 1e9 * spec.hop / spec.sample_rate
     plain = float(np.median(times["session.run"]))
