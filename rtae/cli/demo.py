@@ -30,6 +30,12 @@ PAUSES_S = ((0.0, 1.0), (5.75, 6.25), (10.8, 11.4))
 """Where nobody speaks in the recording, see ``rtae/assets/README.md``."""
 
 _QUIETEST = 1e-12  # power of -120 dBFS: digital silence has a level, too
+_COUNTED = (
+    "late",
+    "recovered",
+    "xrun",
+    "ended",
+)  # kinds of events that the table has as a number, or that are normal here
 _POLL_S = 0.05
 
 
@@ -47,6 +53,8 @@ class Played:
         What the stream declared.
     stats : Stats
         What the stream counted.
+    told : tuple of str
+        What the stream told besides, for instance that it stepped down to a lighter model.
     """
 
     before: Audio
@@ -54,6 +62,7 @@ class Played:
     delay: int
     latency: Latency
     stats: Stats
+    told: tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     except MissingDependencyError as error:
         print(message(error))
     console.print(_table(spec, played, fast=arguments.fast))
+    for line in played.told:
+        print("engine:", line)
     print("written:", ", ".join(map(str, written)))
     return 0
 
@@ -113,13 +124,15 @@ def play(model: str, recording: Audio, sample_rate: int, *, fast: bool, console:
             time.sleep(_POLL_S)
             progress.update(task, completed=len(blocks) * stream.block_size / sample_rate)
         stats, latency = stream.stats, stream.latency
-        reason = " ".join(event.message for event in stream.events())
+        events = stream.events()
     output = np.concatenate(blocks) if blocks else recording[:0]
     if len(output) < len(recording) + latency.engine:
+        reason = " ".join(event.message for event in events)
         raise DeviceError(f"the stream stopped after {len(output)} of {len(recording)} samples: {reason}")
     aligned = output[latency.engine :][: len(recording)]
     delay = _delay(output[:, 0], recording[:, 0])
-    return Played(recording, aligned, delay, latency, stats)
+    told = tuple(event.message for event in events if event.kind not in _COUNTED)
+    return Played(recording, aligned, delay, latency, stats, told)
 
 
 def noise_levels_db(before: Audio, after: Audio, sample_rate: int) -> tuple[float, float]:
@@ -143,14 +156,14 @@ def _table(spec: ModelSpec, played: Played, *, fast: bool) -> Table:
         show_header=False, title=f"{spec.name}: {seconds:.1f} s {'at full speed' if fast else 'in real time'}"
     )
     table.add_row("algorithmic latency", f"{spec.algorithmic_latency_ms:.2f} ms")
-    table.add_row(
-        "end-to-end delay",
-        f"{1e3 * played.delay / rate:.2f} ms measured, {1e3 * played.latency.engine / rate:.2f} ms declared "
-        f"(block {played.latency.headroom} samples)",
-    )
+    measured, declared = (1e3 * samples / rate for samples in (played.delay, played.latency.engine))
+    table.add_row("end-to-end delay", f"{measured:.2f} ms measured, {declared:.2f} ms declared")
     table.add_row("time a hop", f"p50 {stats.hop_p50_ms:.2f} ms, p99 {stats.hop_p99_ms:.2f} ms of {spec.hop_ms:.2f} ms")
     table.add_row("load", f"{100 * stats.load:.1f} % of one core")
-    table.add_row("late", "cannot be: the clock waits" if fast else f"{stats.late} of {stats.blocks} blocks")
+    late = (
+        f"{stats.late} of {stats.blocks} blocks{', played as they came in' if stats.late else ''}; {stats.xruns} xruns"
+    )
+    table.add_row("late", "cannot be: the clock waits" if fast else late)
     table.add_row(
         "noise reduction", f"{level_in - level_out:.1f} dB in the pauses ({level_in:.1f} to {level_out:.1f} dBFS)"
     )
