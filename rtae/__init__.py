@@ -19,7 +19,8 @@ from rtae.processor import Processor
 from rtae.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from rtae.live import LiveStream, devices
+    from rtae.live.devices import devices
+    from rtae.live.stream import LiveStream
 
 __version__ = "0.1.0"
 
