@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtae.errors import DeviceError
+from rtae.live.settings import Settings, load_settings, save_settings, settings_path
+from rtae.live.view import stepped_strength
 
 if TYPE_CHECKING:
     from rtae.live import LiveStream
     from rtae.live.plan import Target
+
+DEFAULT_MODEL = "denoise"
+
+DEFAULTS = {
+    "input": "system default",
+    "output": "system default",
+    "model": DEFAULT_MODEL,
+    "attenuation_limit_db": "none",
+}
+"""What a setting of None means."""
 
 _VIEW_PERIOD_S = 0.1
 _LINE_PERIOD_S = 1.0
@@ -24,9 +38,16 @@ _LINE_PERIOD_S = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("-m", "--model", default="denoise", help="model name or file (default: denoise)")
-    parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
+    add_stream_arguments(parser)
     parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number or part of its name")
+    parser.add_argument("--show-config", action="store_true", help="print the settings and where they come from")
+
+
+def add_stream_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that `rtae live` and `rtae mic` share."""
+    parser.add_argument("-m", "--model", help="model name or file (default: the one used last, or denoise)")
+    parser.add_argument("--fallback", action="append", default=[], metavar="MODEL", help="lighter model for overload")
+    parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
     parser.add_argument("--latency", type=_target, default="low", help="low, safe or a total in ms (default: low)")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the device's own)")
     parser.add_argument("--channels", type=int, default=1, help="channels to process (default: 1)")
@@ -38,22 +59,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a stream until a key, a signal, the duration or the device ends it."""
+    saved = load_settings()
+    settings = merged(saved, arguments)
+    if arguments.show_config:
+        _show_config(saved, settings)
+        return 0
+    stream = open_stream(settings, arguments)
+    status = watch(stream, duration_s=arguments.duration, as_json=arguments.json)
+    if sys.stdout.isatty() and not arguments.json:
+        # Only what a person did at a terminal is remembered; a script says what it wants each time.
+        save_settings(dataclasses.replace(settings, attenuation_limit_db=stream.attenuation_limit_db))
+    return status
+
+
+def merged(saved: Settings, arguments: argparse.Namespace) -> Settings:
+    """Return the saved settings with what the command line says in their place."""
+    given = {
+        "input": arguments.input,
+        "output": getattr(arguments, "output", None),
+        "model": arguments.model,
+        "attenuation_limit_db": arguments.limit,
+    }
+    return dataclasses.replace(saved, **{name: value for name, value in given.items() if value is not None})
+
+
+def open_stream(settings: Settings, arguments: argparse.Namespace, **options: Any) -> LiveStream:
+    """Open the stream that settings and arguments ask for."""
     from rtae.live import LiveStream
 
-    stream = LiveStream(
-        arguments.model,
-        input=arguments.input,
-        output=arguments.output,
-        sample_rate=arguments.rate,
-        channels=arguments.channels,
-        block_size=arguments.block,
-        latency=arguments.latency,
-        attenuation_limit_db=arguments.limit,
+    return LiveStream(
+        settings.model or DEFAULT_MODEL,
+        **{
+            "input": settings.input,
+            "output": settings.output,
+            "sample_rate": arguments.rate,
+            "channels": arguments.channels,
+            "block_size": arguments.block,
+            "latency": arguments.latency,
+            "fallbacks": arguments.fallback,
+            "attenuation_limit_db": settings.attenuation_limit_db,
+            **options,
+        },
     )
-    return watch(stream, arguments.model, duration_s=arguments.duration, as_json=arguments.json)
 
 
-def watch(stream: LiveStream, name: str, *, duration_s: float | None = None, as_json: bool = False) -> int:
+def _show_config(saved: Settings, settings: Settings) -> None:
+    print(f"settings file: {settings_path()}{'' if settings_path().exists() else ' (not there yet)'}")
+    for name, value in dataclasses.asdict(settings).items():
+        origin = "default" if value is None else "file" if value == getattr(saved, name) else "command line"
+        shown = DEFAULTS[name] if value is None else value
+        print(f"{name}: {shown} ({origin})")
+
+
+def watch(stream: LiveStream, *, duration_s: float | None = None, as_json: bool = False) -> int:
     """Start a stream, show it until it ends, and close it; return the exit status.
 
     Raises
@@ -68,11 +126,11 @@ def watch(stream: LiveStream, name: str, *, duration_s: float | None = None, as_
             return not stopped() and stream.active and (until is None or time.monotonic() < until)
 
         if as_json:
-            _print_json(stream, name, running)
+            _print_json(stream, running)
         elif sys.stdout.isatty():
-            _show(stream, name, running)
+            _show(stream, running)
         else:
-            _print_lines(stream, name, running)
+            _print_lines(stream, running)
         ended = not stream.active
     if ended:
         reason = [event.message for event in stream.events() if event.kind == "ended"]
@@ -80,13 +138,13 @@ def watch(stream: LiveStream, name: str, *, duration_s: float | None = None, as_
     return 0
 
 
-def _print_json(stream: LiveStream, name: str, running: Callable[[], bool]) -> None:
+def _print_json(stream: LiveStream, running: Callable[[], bool]) -> None:
     def emit(line: str, /, **fields: object) -> None:
         print(json.dumps({"type": line, **fields}), flush=True)
 
     emit(
         "started",
-        model=name,
+        model=stream.model,
         input=stream.input_name,
         output=stream.output_name,
         sample_rate=stream.latency.sample_rate,
@@ -94,48 +152,80 @@ def _print_json(stream: LiveStream, name: str, running: Callable[[], bool]) -> N
         latency_samples=stream.latency.total,
         latency_ms={part: round(ms, 3) for part, ms in stream.latency.parts_ms().items()},
     )
+    tap = stream.tap()
     while _pause(running):
         for event in stream.events():
             emit("event", kind=event.kind, message=event.message)
-        emit("stats", **stream.stats.as_dict())
+        spectrum = tap.spectrum()
+        emit(
+            "stats",
+            **stream.stats.as_dict(),
+            model=stream.name,
+            bands_hz=[round(value) for value in spectrum.centres_hz],
+            before_db=[round(value, 1) for value in spectrum.before_db],
+            after_db=[round(value, 1) for value in spectrum.after_db],
+        )
     emit("stopped", **stream.stats.as_dict())
 
 
-def _print_lines(stream: LiveStream, name: str, running: Callable[[], bool]) -> None:
+def _print_lines(stream: LiveStream, running: Callable[[], bool]) -> None:
     from rtae.live.view import line
 
     latency = stream.latency
-    print(f"{stream.input_name} -> {name} -> {stream.output_name}, latency {latency.total_ms:.1f} ms", flush=True)
+    print(
+        f"{stream.input_name} -> {stream.model} -> {stream.output_name}, latency {latency.total_ms:.1f} ms", flush=True
+    )
     while _pause(running):
         for event in stream.events():
             print(event.message)
         print(line(stream.stats), flush=True)
 
 
-def _show(stream: LiveStream, name: str, running: Callable[[], bool]) -> None:
+def _show(stream: LiveStream, running: Callable[[], bool]) -> None:
     from rich.console import Console
     from rich.live import Live
 
     from rtae.live.keys import Keys
-    from rtae.live.view import View, line, stepped_strength
+    from rtae.live.report import Event
+    from rtae.live.tap import Recorder
+    from rtae.live.view import View, line
 
     console = Console()
-    view = View(stream, name)
-    with Keys() as keys, Live(view.render(), console=console, auto_refresh=False, transient=True) as live:
-        while running():
-            for key in keys.wait(_VIEW_PERIOD_S):
-                if key == "q":
-                    return
-                if key == "b":
-                    stream.bypass = not stream.bypass
-                elif key in "+=":
-                    stream.attenuation_limit_db = stepped_strength(stream.attenuation_limit_db, 1)
-                elif key in "-_":
-                    stream.attenuation_limit_db = stepped_strength(stream.attenuation_limit_db, -1)
-            for event in stream.events():
-                view.add(event)
-            live.update(view.render(), refresh=True)
-    console.print(line(stream.stats))
+    view = View(stream, console.encoding)
+    recorder = Recorder(stream.tap(), Path.cwd())
+    try:
+        with Keys() as keys, Live(view.render(), console=console, auto_refresh=False, transient=True) as live:
+            while running():
+                for key in keys.wait(_VIEW_PERIOD_S):
+                    if key == "q":
+                        return
+                    if key == "s":
+                        recorder.start()
+                        view.add(Event("note", "recording 10 s before and after"))
+                    _press(stream, key)
+                outcome = recorder.outcome()
+                for event in [*stream.events(), *([Event("note", outcome)] if outcome else [])]:
+                    view.add(event)
+                live.update(view.render(), refresh=True)
+    finally:
+        recorder.close()
+        for text in (recorder.outcome(), line(stream.stats)):
+            if text:
+                console.print(text, highlight=False, markup=False)
+
+
+def _press(stream: LiveStream, key: str) -> None:
+    """Do what a key means for a stream."""
+    if key == "b":
+        stream.bypass = not stream.bypass
+    elif key == "r":
+        stream.listen = "processed" if stream.listen == "removed" else "removed"
+    elif key == "m":
+        stream.model_index = (stream.model_index + 1) % len(stream.models)
+    elif key in "+=":
+        stream.attenuation_limit_db = stepped_strength(stream.attenuation_limit_db, 1)
+    elif key in "-_":
+        stream.attenuation_limit_db = stepped_strength(stream.attenuation_limit_db, -1)
 
 
 def _pause(running: Callable[[], bool]) -> bool:

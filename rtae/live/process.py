@@ -22,9 +22,11 @@ from rtae import errors
 from rtae.errors import DeviceError, RtaeError
 from rtae.live.board import BOARD_BYTES, Board
 from rtae.live.config import StreamConfig, StreamFacts
+from rtae.live.engine import ring_pair
 from rtae.live.memory import SharedMemory
 from rtae.live.report import Event, Latency
 from rtae.live.session import RETRY_S
+from rtae.live.tagged import TaggedRing
 
 MEMORY_BYTES = 32 << 20
 """Shared memory of a stream; only the pages in use cost anything."""
@@ -107,6 +109,12 @@ class EngineProcess:
     def pid(self) -> int:
         """Process number of the child, 0 if there is none."""
         return 0 if self._child is None else self._child.process.pid
+
+    @property
+    def rings(self) -> tuple[TaggedRing, TaggedRing]:
+        """Rings of input and output blocks, in the memory shared with the child."""
+        facts = self.facts
+        return ring_pair(facts.slots, facts.block_size, facts.channels, self._memory.view[RINGS_AT:])
 
     @property
     def ended(self) -> bool:

@@ -106,7 +106,7 @@ class Stats:
     @classmethod
     def of(cls, board: Board) -> Stats:
         """Read a board."""
-        level_in, level_out = (_decibels(float(field[0])) for field in (board.power_in, board.power_out))
+        level_in, level_out = (decibels(float(field[0])) for field in (board.power_in, board.power_out))
         counters = ("blocks", "late", "skipped", "xruns", "callback_errors", "failures", "clipped")
         return cls(
             **{name: int(getattr(board, name)[0]) for name in counters},
@@ -193,5 +193,6 @@ class Watcher:
         return events
 
 
-def _decibels(power: float) -> float:
+def decibels(power: float) -> float:
+    """Return a power in decibels, :data:`SILENCE_DB` for silence."""
     return 10.0 * math.log10(power) if power > 1e-12 else SILENCE_DB

@@ -15,6 +15,7 @@ from rtae.live.config import StreamConfig, StreamFacts, hop_samples, make_proces
 from rtae.live.engine import Engine, Plan
 from rtae.live.plan import headroom_blocks
 from rtae.live.report import Event, Latency, Watcher
+from rtae.live.tagged import TaggedRing
 
 WARM_UP_BLOCKS = 32
 """Blocks of silence processed before the first real one: a model's first runs take many times as long."""
@@ -106,6 +107,11 @@ class Session:
         self._away = False
         self._tried_s = self._called_s = 0.0
         self._blocks = 0
+
+    @property
+    def rings(self) -> tuple[TaggedRing, TaggedRing]:
+        """Rings of input and output blocks."""
+        return self.engine.heard, self.engine.made
 
     @property
     def ended(self) -> bool:

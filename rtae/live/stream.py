@@ -17,6 +17,8 @@ from rtae.live.config import StreamConfig, StreamFacts
 from rtae.live.plan import Target
 from rtae.live.report import Event, Latency, Stats
 from rtae.live.session import Session
+from rtae.live.tagged import TaggedRing
+from rtae.live.tap import Tap
 
 if TYPE_CHECKING:
     from rtae.processor import Processor
@@ -38,6 +40,10 @@ class Runner(Protocol):
     @property
     def ended(self) -> bool:
         """Whether it stopped by itself."""
+
+    @property
+    def rings(self) -> tuple[TaggedRing, TaggedRing]:
+        """Rings of input and output blocks."""
 
     def start(self) -> None:
         """Start from a fresh state."""
@@ -122,12 +128,8 @@ class LiveStream:
             self._board, memory = shared_board()
             self._runner = EngineProcess(config, self._board, memory)
         else:
-            if backend is None:
-                from rtae.live.portaudio import PortAudioBackend
-
-                backend = PortAudioBackend()
             self._board = Board()
-            self._runner = Session(config, backend, self._board)
+            self._runner = Session(config, backend or _portaudio(), self._board)
         self._board.limit_db = self._runner.facts.limit_db
         self._on_event = on_event
         self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
@@ -165,14 +167,21 @@ class LiveStream:
 
     @property
     def model(self) -> str:
-        """Name of the best model allowed, settable to one of :attr:`models`; see :attr:`name` for what runs now."""
-        return self.models[int(self._board.model[0])]
+        """Name of the best model allowed; see :attr:`name` for what runs now."""
+        return self.models[self.model_index]
 
-    @model.setter
-    def model(self, name: str) -> None:
-        if name not in self.models:
-            raise ParameterError(f"model is {name!r}; this stream was started with {', '.join(self.models)}")
-        self._board.model[0] = self.models.index(name)
+    @property
+    def model_index(self) -> int:
+        """Place of the best model allowed in :attr:`models`; settable while running."""
+        return int(self._board.model[0])
+
+    @model_index.setter
+    def model_index(self, value: int) -> None:
+        if not 0 <= value < len(self.models):
+            raise ParameterError(
+                f"model_index is {value}; this stream has {len(self.models)}: {', '.join(self.models)}"
+            )
+        self._board.model[0] = value
 
     @property
     def input_name(self) -> str:
@@ -224,6 +233,10 @@ class LiveStream:
         if value is not None and not self._runner.facts.limitable:
             raise ParameterError(f"attenuation_limit_db does not fit a {self.models[0]}; it is for denoisers")
         self._board.limit_db = value
+
+    def tap(self) -> Tap:
+        """Return access to the audio that goes through, for spectra and recordings."""
+        return Tap(self._board, self._runner.facts, self._runner.rings)
 
     def events(self) -> list[Event]:
         """Return the events since the last call, oldest first."""
@@ -312,3 +325,9 @@ class LiveStream:
                 self._on_event(event)
         if self._runner.ended:
             self._ended.set()
+
+
+def _portaudio() -> Backend:
+    from rtae.live.portaudio import PortAudioBackend
+
+    return PortAudioBackend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -22,7 +23,17 @@ LOWEST_DB = -60.0
 STRENGTHS_DB = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 30.0, 40.0, None)
 """Attenuation limits that the strength keys step through, in decibels; None is unlimited."""
 
-KEYS = "b bypass   +/- strength   q quit"
+KEYS = "b bypass  r removed  +/- strength  m model  s save 10 s  q quit"
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+"""Heights of a spectrum's columns."""
+
+ASCII_BLOCKS = " .:-=+*%@"
+"""The same where the terminal has only ASCII."""
+
+_SPECTRUM_RANGE_DB = (-90.0, -20.0)
+_REMOVED_RANGE_DB = (0.0, 36.0)
+_COLUMN = 2
 
 _EVENTS_SHOWN = 4
 _EVENT_STYLES = {"recovered": "green", "late": "yellow", "xrun": "yellow"}
@@ -35,13 +46,14 @@ class View:
     ----------
     stream : LiveStream
         The stream to look at.
-    name : str
-        Name of what it runs, such as the model's.
+    encoding : str
+        Encoding of the terminal.
     """
 
-    def __init__(self, stream: LiveStream, name: str) -> None:
+    def __init__(self, stream: LiveStream, encoding: str = "utf-8") -> None:
         self._stream = stream
-        self._name = name
+        self._tap = stream.tap()
+        self._blocks = BLOCKS if encoding.lower().startswith("utf") else ASCII_BLOCKS
         self._events: deque[Event] = deque(maxlen=_EVENTS_SHOWN)
 
     def add(self, event: Event) -> None:
@@ -54,12 +66,20 @@ class View:
         stats, latency = stream.stats, stream.latency
         levels = Table.grid(padding=(0, 1))
         levels.add_column(justify="right", width=10)
-        levels.add_column(width=36)
+        levels.add_column(width=40)
         levels.add_column(justify="right")
         for name, level in (("in", stats.level_in_db), ("out", stats.level_out_db)):
             levels.add_row(name, _bar((level - LOWEST_DB) / -LOWEST_DB), f"{level:6.1f} dBFS")
         levels.add_row("removed", _bar(stats.reduction_db / 40.0), f"{stats.reduction_db:6.1f} dB  ")
         levels.add_row("load", _bar(stats.load), f"{100 * stats.load:6.1f} %   ")
+        spectrum = self._tap.spectrum()
+        for name, values, span in (
+            ("before", spectrum.before_db, _SPECTRUM_RANGE_DB),
+            ("after", spectrum.after_db, _SPECTRUM_RANGE_DB),
+            ("per band", spectrum.removed_db, _REMOVED_RANGE_DB),
+        ):
+            levels.add_row(name, Text(columns(values, span, self._blocks)), "")
+        levels.add_row("", f"{spectrum.centres_hz[0]:<6.0f}{'Hz':^28}{spectrum.centres_hz[-1]:>6.0f}", "")
         facts = Table.grid(padding=(0, 1))
         facts.add_column(justify="right", width=10)
         facts.add_column()
@@ -68,14 +88,22 @@ class View:
         drift = "" if stats.drift_ppm is None else f"    clocks {stats.drift_ppm:+.0f} ppm apart"
         facts.add_row("hop", f"p50 {stats.hop_p50_ms:.2f} ms   p99 {stats.hop_p99_ms:.2f} ms{drift}")
         facts.add_row("latency", f"{latency.total_ms:.1f} ms = {parts}")
-        facts.add_row("strength", strength(stream.attenuation_limit_db) + ("   BYPASS" if stream.bypass else ""))
+        heard = {"processed": "", "dry": "   BYPASS", "removed": "   HEARING WHAT IS REMOVED"}[stream.listen]
+        facts.add_row("strength", strength(stream.attenuation_limit_db) + heard)
         events = Text("\n").join(Text(e.message, style=_EVENT_STYLES.get(e.kind, "red")) for e in self._events)
-        title = f"rtae live: {stream.input_name} -> {self._name} -> {stream.output_name}"
+        title = f"rtae: {stream.input_name} -> {stream.name} -> {stream.output_name}"
         return Panel(Group(levels, facts, events), title=Text(title), subtitle=KEYS, width=78)
 
     def line(self) -> str:
         """Return the view as of now in one line."""
         return line(self._stream.stats)
+
+
+def columns(values: Sequence[float], span: tuple[float, float], blocks: str) -> str:
+    """Return values as a row of columns of different height."""
+    low, high = span
+    places = (round((value - low) / (high - low) * (len(blocks) - 1)) for value in values)
+    return "".join(blocks[min(max(place, 0), len(blocks) - 1)] * _COLUMN for place in places)
 
 
 def line(stats: Stats) -> str:
@@ -103,4 +131,4 @@ def stepped_strength(limit_db: float | None, step: int) -> float | None:
 
 
 def _bar(share: float) -> ProgressBar:
-    return ProgressBar(total=1.0, completed=min(max(share, 0.0), 1.0), width=36)
+    return ProgressBar(total=1.0, completed=min(max(share, 0.0), 1.0), width=40)

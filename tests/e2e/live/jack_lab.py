@@ -32,6 +32,7 @@ class JackServer:
             "JACK_DEFAULT_SERVER": self.name,
             "JACK_NO_START_SERVER": "1",
             "JACK_NO_AUDIO_RESERVATION": "1",
+            "XDG_CONFIG_HOME": str(folder),
         }
         self.start()
 

@@ -157,12 +157,12 @@ def test_a_stream_names_its_models_and_lets_one_be_chosen(build):
         for _ in range(10):
             backend.step(np.ones((128, 1), np.float32))
         first = backend.step(np.ones((128, 1), np.float32))
-        stream._board.model[0] = 1
+        stream.model_index = 1
         for _ in range(10):
             backend.step(np.ones((128, 1), np.float32))
         second = backend.step(np.ones((128, 1), np.float32))
         assert stream.stats.level == 1 and stream.stats.late == 0
-        with pytest.raises(ParameterError, match="this stream was started with gain, gain"):
-            stream.model = "other"
+        with pytest.raises(ParameterError, match="this stream has 2: gain, gain"):
+            stream.model_index = 2
     assert np.allclose(first, 0.5) and np.allclose(second, 0.25)
     assert [event.kind for event in stream.events()] == ["step"]
