@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "rtae"
 
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"spec", "atomic", "ring", "resample"},
+    {"spec", "atomic", "lag", "ring", "resample"},
     {"reblock", "base", "processor", "model", "shipped"},
     {"denoise", "audio"},
     {"live", "bench", "codec", "evaluate", "train", "integrations", "analysis"},
@@ -80,7 +80,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 def test_every_room_has_its_floor() -> None:
     rooms = {room(path) for path in SOURCES} - {"__init__"}
     assert len(rooms) > 10
-    assert rooms <= set.union(*FLOORS)
+    assert not rooms - set.union(*FLOORS), "a new room: give it a floor in FLOORS"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES])
@@ -89,7 +89,7 @@ def test_arrows_point_down(path: Path) -> None:
     tree = ast.parse(path.read_text())
     if here == "__init__":
         return
-    floor = next(number for number, rooms in enumerate(FLOORS) if here in rooms)
+    floor = next((number for number, rooms in enumerate(FLOORS) if here in rooms), 0)
     for name in imports(tree):
         top, _, rest = name.partition(".")
         if top == "rtae" and rest:
