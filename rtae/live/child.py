@@ -41,7 +41,8 @@ def main() -> int:
     memory = SharedMemory(first["bytes"], first["memory"])
     board = Board(memory.view)
     try:
-        session = Session(StreamConfig(**first["config"]), PortAudioBackend(alone=True), board, memory.view[RINGS_AT:])
+        config = StreamConfig(**first["config"])
+        session = Session(config, _backend(config), board, memory.view[RINGS_AT:])
     except RtaeError as error:
         _tell(answers, error=type(error).__name__, message=str(error))
         return 1
@@ -74,6 +75,14 @@ def main() -> int:
         session.stop()
         session.close()
     return 0
+
+
+def _backend(config: StreamConfig) -> PortAudioBackend:
+    if not config.virtual_microphone:
+        return PortAudioBackend(alone=True)
+    from rtae.live.virtual_mic import VirtualMicrophoneBackend
+
+    return VirtualMicrophoneBackend()
 
 
 def _obey(session: Session, order: str, answers: TextIO) -> None:

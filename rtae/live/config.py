@@ -23,6 +23,8 @@ class StreamConfig:
     ----------
     fallbacks : tuple of str
         Names of lighter models.
+    virtual_microphone : bool
+        Whether the output is the virtual microphone.
     burst : int
         Blocks the sound system hands over at once, if known from an earlier opening; 0 is to find out.
     """
@@ -35,6 +37,7 @@ class StreamConfig:
     block_size: int | None = None
     latency: Target = "low"
     fallbacks: tuple[str, ...] = ()
+    virtual_microphone: bool = False
     burst: int = 0
 
     def __post_init__(self) -> None:

@@ -11,8 +11,11 @@ from collections import deque
 WINDOW_S = 0.5
 """Lateness is judged over windows of this length, in seconds."""
 
-LATE_IN_WINDOW = 3
-"""Late blocks that make a window bad."""
+LATE_SHARE = 0.1
+"""Share of late blocks that makes a window bad."""
+
+LATE_SHARE_DRY = 0.5
+"""The same on the last rung: below it there is only dry signal, which covers what is late anyway."""
 
 BAD_WINDOWS = 2
 """Bad ones of the last :data:`WINDOWS` windows that step down: a single stall of the machine is one window."""
@@ -83,7 +86,8 @@ class Ladder:
         was_late = late - self._late
         overloaded = self._busy > self._blocks
         self._blocks, self._busy, self._late = 0, 0.0, late
-        self._bad.append(was_late >= LATE_IN_WINDOW or overloaded)
+        last = self._usable(self.level + 1, 1) == self._rungs
+        self._bad.append(was_late >= (LATE_SHARE_DRY if last else LATE_SHARE) * self._window or overloaded)
         if sum(self._bad) >= BAD_WINDOWS and self.level < self._rungs:
             if self._on_trial:
                 self._patience_s = min(2.0 * self._patience_s, LONGEST_PATIENCE_S)

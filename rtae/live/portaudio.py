@@ -53,12 +53,7 @@ class PortAudioBackend:
         found = devices()
         source, sink = choose(found, request.input, "input"), choose(found, request.output, "output")
         self._chosen = source, sink
-        channels = (
-            # Both sides of a stereo microphone are heard: which of them is alive shows only then.
-            min(max(request.channels, 2), source.input_channels),
-            # Played on both sides of a stereo device, a mono stream is heard in both ears everywhere.
-            min(max(request.channels, 2), sink.output_channels),
-        )
+        channels = self._channels(request, source, sink)
         options = {
             "samplerate": request.sample_rate,
             "blocksize": request.block,
@@ -137,6 +132,15 @@ class PortAudioBackend:
         if self._stream is not None:
             self._stream.close(ignore_errors=True)
             self._stream = None
+
+    def _channels(self, request: StreamRequest, source: Device, sink: Device) -> tuple[int, int]:
+        """Return how many channels to open of each side."""
+        return (
+            # Both sides of a stereo microphone are heard: which of them is alive shows only then.
+            min(max(request.channels, 2), source.input_channels),
+            # Played on both sides of a stereo device, a mono stream is heard in both ears everywhere.
+            min(max(request.channels, 2), sink.output_channels),
+        )
 
     @property
     def drift_ppm(self) -> float | None:

@@ -79,6 +79,9 @@ class LiveStream:
         Aim: lowest, safest, or a total in milliseconds.
     fallbacks : sequence of str, default ()
         Lighter models, best first, to step down to while the machine is overloaded; below the last is dry signal.
+    virtual_microphone : bool, default False
+        Play into a microphone that other programs can pick, instead of an output device. On Linux it is made for the
+        time the stream is open; elsewhere an installed loopback device is used.
     attenuation_limit_db : float, optional
         Most that the denoiser may attenuate, in decibels; unlimited if left out.
     backend : Backend, optional
@@ -110,13 +113,33 @@ class LiveStream:
         block_size: int | None = None,
         latency: Target = "low",
         fallbacks: Sequence[str] = (),
+        virtual_microphone: bool = False,
         attenuation_limit_db: float | None = None,
         backend: Backend | None = None,
         isolated: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        config = StreamConfig(processor, input, output, sample_rate, channels, block_size, latency, tuple(fallbacks))
         named = isinstance(processor, (str, os.PathLike))
+        if virtual_microphone and (output is not None or backend is not None or isolated is False or not named):
+            raise ParameterError(
+                "virtual_microphone=True is an output of its own and runs in its own process: give a model by name or "
+                "path, and neither output, backend nor isolated=False"
+            )
+        if virtual_microphone and not sys.platform.startswith("linux"):
+            from rtae.live.cables import find_cable
+
+            output, virtual_microphone = find_cable().full_name, False
+        config = StreamConfig(
+            processor=processor,
+            input=input,
+            output=output,
+            sample_rate=sample_rate,
+            channels=channels,
+            block_size=block_size,
+            latency=latency,
+            fallbacks=tuple(fallbacks),
+            virtual_microphone=virtual_microphone,
+        )
         if isolated and (backend is not None or not named):
             raise ParameterError("isolated=True needs a model by name or path and no backend; leave one of them out")
         self.isolated = named and backend is None if isolated is None else isolated

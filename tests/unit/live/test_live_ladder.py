@@ -41,10 +41,16 @@ def test_one_stall_is_no_reason_but_repeated_lateness_is():
     driver = Driver(2)
     assert driver.window(late=40) == 0
     assert driver.window(times=3) == 0
-    assert driver.window(late=2, times=20) == 0
-    assert driver.window(late=3) == 0
+    assert driver.window(late=4, times=20) == 0
+    assert driver.window(late=5) == 0
     assert driver.window() == 0
-    assert driver.window(late=3) == 1
+    assert driver.window(late=5) == 1
+
+
+def test_the_last_step_to_dry_needs_more_than_occasional_lateness():
+    driver = Driver(1)
+    assert driver.window(late=24, times=20) == 0
+    assert driver.window(late=25, times=2) == 1
 
 
 def test_too_much_work_steps_down_before_anything_else_and_ends_at_dry():
@@ -56,16 +62,16 @@ def test_too_much_work_steps_down_before_anything_else_and_ends_at_dry():
 
 def test_calm_steps_up_and_a_step_taken_back_doubles_the_patience():
     driver = Driver(1)
-    driver.window(late=5, times=2)
+    driver.window(late=25, times=2)
     waits = []
     for _ in range(9):
         waits.append(driver.seconds_until(0))
-        driver.window(late=5, times=2)
+        driver.window(late=25, times=2)
     assert waits[:4] == [PATIENCE_S, 2 * PATIENCE_S, 4 * PATIENCE_S, 8 * PATIENCE_S]
     assert waits[-1] == LONGEST_PATIENCE_S
     driver.seconds_until(0)
     driver.window(times=int(2 * LONGEST_PATIENCE_S) + 1)
-    driver.window(late=5, times=2)
+    driver.window(late=25, times=2)
     assert driver.seconds_until(0) == PATIENCE_S  # forgiven
 
 

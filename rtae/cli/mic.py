@@ -1,0 +1,53 @@
+"""``rtae mic``: a microphone without noise that every program can use."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+
+from rtae.cli.live import DEFAULT_MODEL, add_stream_arguments, merged, open_stream, watch
+from rtae.live.settings import Settings, load_settings, save_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_stream_arguments(parser)
+    service = parser.add_mutually_exclusive_group()
+    service.add_argument("--install-service", action="store_true", help="run at every login (systemd user unit)")
+    service.add_argument("--uninstall-service", action="store_true", help="do not run at login any more")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Feed the virtual microphone until a key, a signal or the duration ends it."""
+    from rtae.live import service
+
+    saved = load_settings()
+    settings = merged(saved, arguments)
+    if arguments.install_service:
+        print(service.install(_service_arguments(settings, arguments)))
+        return 0
+    if arguments.uninstall_service:
+        print(service.uninstall())
+        return 0
+    stream = open_stream(settings, arguments, output=None, virtual_microphone=True)
+    status = watch(stream, duration_s=arguments.duration, as_json=arguments.json)
+    if sys.stdout.isatty() and not arguments.json:
+        save_settings(dataclasses.replace(settings, attenuation_limit_db=stream.attenuation_limit_db))
+    return status
+
+
+def _service_arguments(settings: Settings, arguments: argparse.Namespace) -> list[str]:
+    """Return the arguments that make the service do what this command line would."""
+    words = ["--model", settings.model or DEFAULT_MODEL, "--latency", str(arguments.latency)]
+    for flag, value in (
+        ("--input", settings.input),
+        ("--limit", settings.attenuation_limit_db),
+        ("--rate", arguments.rate),
+        ("--block", arguments.block),
+    ):
+        if value is not None:
+            words += [flag, str(value)]
+    for model in arguments.fallback:
+        words += ["--fallback", model]
+    return words if arguments.channels == 1 else [*words, "--channels", str(arguments.channels)]
