@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("rtae.cli.eval", "measure quality, latency and time, beside other denoisers"),
     "info": ("rtae.cli.info", "show what a model says of itself"),
     "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
+    "mic": ("rtae.cli.mic", "make a microphone without noise that every program can use"),
 }
 """Command -> (module, one line of help)."""
 
