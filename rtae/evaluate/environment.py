@@ -75,15 +75,17 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Revision of the sources this runs from, with a plus sign if they were changed; None outside a repository."""
-    here = Path(__file__).resolve().parent
+    """Revision of the sources this runs from, with a plus sign if they were changed; None outside their repository."""
+    # An installed package may lie in a folder of somebody else's repository: only one that tracks this file counts.
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    folder = str(Path(__file__).resolve().parent)
     try:
-        shown = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        shown = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
-    return shown.stdout.strip() or None if shown.returncode == 0 else None
+    return shown.stdout.strip() if shown.returncode == 0 else None

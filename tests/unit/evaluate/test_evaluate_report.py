@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,8 +125,25 @@ def test_one_thread_restricts_the_libraries_already_loaded() -> None:
     assert threads() == before
 
 
-def test_the_revision_is_that_of_the_sources_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "__file__", "/environment.py")
-    assert environment.describe()["commit"] is None
+def test_the_revision_is_that_of_the_sources_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        return subprocess.run(
+            ["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    source = tmp_path / "environment.py"
+    monkeypatch.setattr(environment, "__file__", str(source))
+    source.write_text("")
+    assert environment.describe()["commit"] is None, "no repository"
+    git("init")
+    git("commit", "--allow-empty", "-m", "somebody else's")
+    assert environment.describe()["commit"] is None, "a repository that happens to be around"
+    git("add", source.name)
+    git("commit", "-m", "ours")
+    revision = git("rev-parse", "HEAD")[:12]
+    assert environment.describe()["commit"] == revision
+    source.write_text("# changed")
+    assert environment.describe()["commit"] == f"{revision}+"
     monkeypatch.setenv("PATH", "")
-    assert environment.describe()["commit"] is None
+    assert environment.describe()["commit"] is None, "no git"
