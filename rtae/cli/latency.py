@@ -1,0 +1,113 @@
+"""``rtae latency``: prove a declared delay with a signal, or measure the round trip of devices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from rtae.errors import DeviceError, ParameterError
+
+if TYPE_CHECKING:
+    from rtae.bench import Measurement
+    from rtae.bench.budget import Budget
+    from rtae.live import LiveStream
+
+_SLACK_S = 0.5
+"""How far beyond the reported latency a proof looks."""
+
+_LONGEST_DEVICE_S = 60.0
+"""A device that reports a longer latency than this reports nonsense."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("-m", "--model", help="shipped model or model file (default: denoise; with --loopback: none)")
+    parser.add_argument("--loopback", action="store_true", help="measure through the output and input devices")
+    parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
+    parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number or part of its name")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the model's or the device's)")
+    parser.add_argument("--block", type=int, metavar="SAMPLES", help="block size (default: the best for the model)")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="measure so often (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of the probe (default: %(default)s)")
+    parser.add_argument("--longest", type=float, default=1.0, metavar="S", help="longest round trip (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print; 1 if there was no signal, or a proof found another delay than was declared."""
+    if arguments.repeat < 1:
+        raise ParameterError(f"--repeat is {arguments.repeat}; it must be at least 1")
+    for name in ("seconds", "longest"):
+        if not 0.0 < getattr(arguments, name) <= 600.0:
+            raise ParameterError(f"--{name} is {getattr(arguments, name):g}; allowed are more than 0 and up to 600")
+    if not arguments.loopback and (arguments.input or arguments.output):
+        raise ParameterError("--input and --output are for --loopback; without it no device is used")
+    budget = _round_trip(arguments) if arguments.loopback else _proof(arguments)
+    print(json.dumps(budget.as_dict(), indent=2) if arguments.json else budget.to_text())
+    return 0 if (budget.measured is not None if arguments.loopback else budget.agrees) else 1
+
+
+def _proof(arguments: argparse.Namespace) -> Budget:
+    """Send speech through the real engine on a clock that waits for it: nothing is late, every sample is exact."""
+    from rtae.bench import measure_delay, speech_like
+    from rtae.live import FileBackend, LiveStream
+    from rtae.shipped import load
+
+    name = arguments.model or "denoise"
+    rate = arguments.rate or load(name).spec.sample_rate
+    measurements = []
+    for seed in range(arguments.repeat):
+        probe = speech_like(rate, arguments.seconds, seed)
+        backend = FileBackend(probe, rate, realtime=False)
+        stream = LiveStream(name, sample_rate=rate, block_size=arguments.block, backend=backend)
+        with stream:
+            stream.wait()
+        longest = stream.latency.engine + round(_SLACK_S * rate)
+        measurements.append(measure_delay(probe, backend.output[:, 0], rate, longest_samples=longest))
+    return _budget(f"{stream.models[0]}: declared and measured through the engine, {rate} Hz", stream, measurements)
+
+
+def _round_trip(arguments: argparse.Namespace) -> Budget:
+    """Send the probe out of one device and in at the other."""
+    from rtae.bench import coded, measure_delay, speech_like
+    from rtae.bench.loop import Loopback
+    from rtae.live import LiveStream
+    from rtae.live.portaudio import PortAudioBackend
+    from rtae.processor import Bypass
+
+    source, sink = _device(arguments.input), _device(arguments.output)
+    measurements, xruns, late = [], 0, 0
+    for seed in range(arguments.repeat):
+        inner = PortAudioBackend()
+        rate = arguments.rate or inner.native_rate(source, sink)
+        make = coded if arguments.model is None else speech_like
+        probe = make(rate, arguments.seconds, seed)
+        backend = Loopback(inner, probe, rate, arguments.longest)
+        processor: Any = Bypass(sample_rate=rate) if arguments.model is None else arguments.model
+        stream = LiveStream(
+            processor, input=source, output=sink, sample_rate=rate, block_size=arguments.block, backend=backend
+        )
+        with stream:
+            if not backend.wait():
+                raise DeviceError("the sound devices stopped calling while the probe played; see 'rtae devices'")
+            late += stream.stats.late
+        longest = round(arguments.longest * rate)
+        measurements.append(measure_delay(probe, backend.heard, rate, longest_samples=longest))
+        xruns += backend.xruns
+    what = f"{stream.output_name} -> {stream.input_name}, round trip through {stream.models[0]}, {rate} Hz"
+    return _budget(what, stream, measurements, xruns, late)
+
+
+def _budget(what: str, stream: LiveStream, measurements: list[Measurement], xruns: int = 0, late: int = 0) -> Budget:
+    from rtae.bench.budget import PARTS, Budget
+
+    rate = stream.latency.sample_rate
+    parts = {name: int(getattr(stream.latency, name)) for name in PARTS}
+    # JACK computes a latency around a loop of its own clients that overflows its counter.
+    known = {name: samples if 0 <= samples <= _LONGEST_DEVICE_S * rate else None for name, samples in parts.items()}
+    return Budget(what, rate, known, measurements, stream.stats.hop_p50_ms, xruns, late)
+
+
+def _device(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text
