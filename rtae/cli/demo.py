@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
-from scipy.signal import correlate
 
 from rtae.audio import AudioReader, AudioWriter
 from rtae.cli import message
 from rtae.cli.spectrogram import save_spectrograms
 from rtae.errors import AudioFileError, DeviceError, MissingDependencyError
+from rtae.lag import cross_correlation
 from rtae.live import FileBackend, Latency, LiveStream, Stats
 from rtae.shipped import load
 from rtae.spec import ModelSpec
@@ -130,7 +130,7 @@ def play(model: str, recording: Audio, sample_rate: int, *, fast: bool, console:
         reason = " ".join(event.message for event in events)
         raise DeviceError(f"the stream stopped after {len(output)} of {len(recording)} samples: {reason}")
     aligned = output[latency.engine :][: len(recording)]
-    delay = _delay(output[:, 0], recording[:, 0])
+    delay = int(cross_correlation(recording[:, 0], output[:, 0], 0, sample_rate).argmax())
     told = tuple(event.message for event in events if event.kind not in _COUNTED)
     return Played(recording, aligned, delay, latency, stats, told)
 
@@ -141,11 +141,6 @@ def noise_levels_db(before: Audio, after: Audio, sample_rate: int) -> tuple[floa
     powers = (np.mean(np.concatenate([audio[span] for span in spans]) ** 2) for audio in (before, after))
     first, second = (float(10.0 * np.log10(max(power, _QUIETEST))) for power in powers)
     return first, second
-
-
-def _delay(output: Audio, source: Audio) -> int:
-    """Return the samples by which `output` lags `source`, where their correlation is highest."""
-    return int(correlate(output, source, method="fft").argmax()) - (len(source) - 1)
 
 
 def _table(spec: ModelSpec, played: Played, *, fast: bool) -> Table:

@@ -23,9 +23,7 @@ COMMANDS = [
     if language == "console"
     for line in text.splitlines()
 ]
-RTAE = [
-    shlex.split(line.removeprefix("PULSE_SINK=rtae ")) for line in COMMANDS if "rtae " in line and "pactl" not in line
-]
+RTAE = [shlex.split(line) for line in COMMANDS if line.startswith("rtae ")]
 CLIP = ROOT / "tests" / "data" / "full-band-minus-2dB-noisy.flac"
 
 
