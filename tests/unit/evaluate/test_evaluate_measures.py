@@ -83,6 +83,15 @@ def test_estoi_of_too_little_is_none(pair: Pair) -> None:
     assert estoi(speech[:10], speech[:10]) is None
 
 
+def test_estoi_is_the_same_every_time_and_leaves_the_global_generator_alone(pair: Pair) -> None:
+    speech = resample(pair.clean, RATE, 16_000)
+    half_muted = np.concatenate([speech[:24_000], np.zeros_like(speech[24_000:])])
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    assert len({estoi(speech, half_muted) for _ in range(3)}) == 1
+    assert estoi(speech, np.zeros_like(speech)) == pytest.approx(0.0, abs=0.05)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
 def bursts(gaps: list[tuple[float, float]], seconds: float = 2.0) -> np.ndarray:
     """Noise of level -20 dBFS with silent gaps (begin, end in seconds)."""
     audio = np.random.default_rng(5).normal(0, 0.1, round(seconds * RATE))

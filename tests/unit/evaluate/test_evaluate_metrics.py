@@ -52,7 +52,7 @@ def test_a_muted_output_is_the_worst_and_is_counted(pair: Pair) -> None:
     found = score(pair.clean, np.zeros_like(pair.clean), pair.sample_rate, NOISY_INPUT_METRICS)
     assert all(value is not None for value in found.values())
     assert found["pesq_wb"] == pytest.approx(1.04, abs=0.01)
-    assert found["estoi"] == pytest.approx(0.0, abs=0.01)
+    assert found["estoi"] == pytest.approx(0.0, abs=0.05)
     assert found["si_sdr"] == -100.0
     assert found["onset_loss_db"] == 60.0
 
