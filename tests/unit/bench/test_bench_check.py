@@ -1,0 +1,176 @@
+"""``rtae check``: each fault in a model built to have it, and models that have none."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from rtae.bench.apart import denormal_share
+from rtae.bench.checks import Subject, difference
+from rtae.bench.driver import Driver, open_session
+from rtae.bench.layout import make_layout, read_layout, recognise
+from rtae.bench.verdict import check
+from rtae.errors import ModelFormatError, ModelNotFoundError, ParameterError
+from tests import faulty_models
+from tests.unit.evaluate import layouts
+
+
+def failed(verdict):
+    return {item.name for item in verdict.findings if item.verdict == "fail"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("unreset", "reset"),
+        ("random", "determinism"),
+        ("leaky", "rows"),
+        ("sticky", "recovery"),
+        ("denormal", "denormals"),
+        ("blockwise", "block size"),
+    ],
+)
+def test_a_fault_is_caught_by_the_check_that_is_for_it(tmp_path, fault, found):
+    verdict = check(getattr(faulty_models, fault)(tmp_path / f"{fault}.onnx"))
+    assert found in failed(verdict) and not verdict.good
+    assert "fails: " in verdict.to_text() and found in verdict.to_text().rpartition("fails: ")[2]
+
+
+def test_a_wrong_declared_delay_is_caught_with_the_right_one(tmp_path, build):
+    honest = build("delay", samples=192)
+    assert failed(check(honest)) == set()
+    liar = faulty_models.redeclared(honest, tmp_path / "liar.onnx", delay=190)
+    verdict = check(liar)
+    assert failed(verdict) == {"delay"}
+    finding = next(item for item in verdict.findings if item.name == "delay")
+    assert "declared 190" in finding.reason and "192.00 samples" in finding.reason
+
+
+@pytest.mark.parametrize("name", ["identity", "gain", "encoder", "decoder"])
+def test_sound_models_pass(build, name):
+    verdict = check(build(name))
+    assert verdict.good, verdict.to_text()
+    passed = [item.name for item in verdict.findings if item.verdict == "pass"]
+    assert {"output", "parity", "reset", "rows", "denormals", "determinism"} <= set(passed)
+    assert verdict.costs and sum(item.share for item in verdict.costs) == pytest.approx(1.0)
+    assert sum(item.nodes for item in verdict.costs) >= 2
+    assert verdict.as_dict()["verdict"] == "pass"
+
+
+def test_a_wave_of_any_length_passes_when_its_blocks_do_not_matter(tmp_path):
+    verdict = check(faulty_models.seamless(tmp_path / "seamless.onnx"))
+    assert verdict.good
+    assert next(item for item in verdict.findings if item.name == "block size").verdict == "pass"
+
+
+def silero_like(path):
+    state = [2, "B", 128]
+    infos = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("ReduceMax", ["input", "last"], ["output"], keepdims=1),
+        helper.make_node("Identity", ["state"], ["stateN"]),
+        helper.make_node("Identity", ["sr"], ["unused"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "silero",
+        [
+            infos("input", TensorProto.FLOAT, ["B", "T"]),
+            infos("state", TensorProto.FLOAT, state),
+            infos("sr", TensorProto.INT64, []),
+        ],
+        [infos("output", TensorProto.FLOAT, ["B", 1]), infos("stateN", TensorProto.FLOAT, state)],
+        [helper.make_tensor("last", TensorProto.INT64, [1], [1])],
+    )
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
+    )
+    return path
+
+
+def test_foreign_layouts_are_recognised_and_give_back_the_signal(tmp_path):
+    spectral = layouts.spectral_identity(tmp_path / "gtcrn.onnx")
+    layout = recognise(open_session(spectral))
+    assert (layout.name, layout.sample_rate, layout.hop, layout.delay) == ("gtcrn", 16_000, 256, 256)
+    subject = Subject(spectral, layout)
+    sound = subject.driver.sound(subject.outputs, subject.speech)
+    assert sound.shape == (1, len(subject.outputs) * 256) and np.any(sound)
+    assert difference(sound[0, 256:], subject.speech[0, : sound.shape[1] - 256]) < 1e-5
+    first, second = layouts.dtln(tmp_path)
+    assert recognise(open_session(first)).frame == "magnitude"
+    assert recognise(open_session(second)).frame == "block"
+    silero = silero_like(tmp_path / "silero.onnx")
+    layout = recognise(open_session(silero))
+    assert (layout.name, layout.hop, layout.span) == ("silero", 512, 576)
+    found = Subject(silero, layout)
+    assert found.frames.shape[1:] == (1, 576) and found.outputs.shape[1:] == (1, 1)
+
+
+def test_a_foreign_denoiser_gets_a_verdict(tmp_path):
+    verdict = check(layouts.spectral_identity(tmp_path / "gtcrn.onnx"))
+    assert verdict.good, verdict.to_text()
+    delay = next(item for item in verdict.findings if item.name == "delay")
+    assert delay.verdict == "pass" and "declared 256" in delay.reason
+
+
+def test_a_layout_is_read_from_toml_and_fits_or_is_refused(tmp_path, build):
+    model = build("delay", samples=192)
+    text = tmp_path / "layout.toml"
+    text.write_text(
+        'input = "audio"\noutput = "audio_out"\nstates = [["state", "state_out"]]\nsample_rate = 48000\nhop = 128\n'
+        "delay = 192\n[constants]\nattenuation_limit_db = 100.0\n"
+    )
+    layout = read_layout(text)
+    assert make_layout(layout.as_dict()) == layout
+    assert failed(check(model, layout)) == set()
+    text.write_text('input = "audio"\noutput = "audio_out"\nsample_rate = 48000\nhop = 128\n')
+    with pytest.raises(ModelFormatError, match="names inputs"):
+        check(model, read_layout(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hop = ", "not valid TOML"),
+        ("hop = 128", "input, output, sample_rate missing"),
+        ('hop = "a"', "wrong type"),
+        ("hops = 1", "unknown field 'hops'"),
+        ('input="a"\noutput="b"\nhop=0\nsample_rate=1', "must be positive"),
+        ('input="a"\noutput="b"\nhop=1\nsample_rate=1\nframe="x"', "frame is 'x'"),
+        ('input="a"\noutput="b"\nhop=1\nsample_rate=1\nstates=["x"]', "pairs"),
+        ('input="a"\noutput="b"\nhop=3\nwindow=4\nsample_rate=1\nframe="block"', "no multiple"),
+    ],
+)
+def test_a_bad_layout_says_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "layout.toml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=message):
+        read_layout(path)
+
+
+def test_what_cannot_be_driven_is_refused(tmp_path):
+    with pytest.raises(ModelNotFoundError):
+        check(tmp_path / "nothing.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(ModelFormatError, match="cannot load"):
+        check(tmp_path / "text.onnx")
+    unknown = layouts.write(
+        tmp_path / "unknown.onnx", [helper.make_node("Identity", ["a"], ["b"])], {"a": (3, 4)}, {"b": (3, 4)}
+    )
+    assert onnx.load(unknown)
+    with pytest.raises(ModelFormatError, match="unknown layout.*--layout"):
+        check(unknown)
+
+
+def test_denormal_numbers_are_counted_by_their_bits():
+    assert denormal_share(np.array([1.0, 0.0, -0.0, 1e-39, np.inf, np.nan, -1e-45, 1.2e-38], np.float32)) == 0.25
+
+
+def test_the_plain_driver_streams_rows_apart(build):
+    layout = recognise(open_session(build("delay", samples=192)))
+    driver = Driver(open_session(build("delay", samples=192)), layout, rows=2)
+    signals = np.arange(2 * 1280, dtype=np.float32).reshape(2, 1280)
+    sound = driver.sound(driver.run(driver.frames(signals)), signals)
+    assert np.array_equal(sound[:, 192:], signals[:, :-192]) and not np.any(sound[:, :192])
