@@ -190,7 +190,7 @@ def rows(subject: Subject) -> Finding:
 
 
 def recovery(subject: Subject) -> Finding:
-    """A block of NaN, infinity or nonsense must be forgotten."""
+    """Forget a block of NaN, infinity or nonsense."""
     if subject.frames.dtype.kind != "f":
         return Finding("recovery", "skip", "integers go in")
     for bad in (np.nan, np.inf, 1e30):
@@ -204,7 +204,7 @@ def recovery(subject: Subject) -> Finding:
 
 
 def denormals(subject: Subject) -> Finding:
-    """A signal that dies away must leave no denormal numbers: they cost up to a hundred times as much.
+    """Hold no denormal numbers when a signal dies away: they cost up to a hundred times as much.
 
     Not every processor is slow with them, so the time alone does not tell; what the states hold does.
     """
@@ -261,7 +261,7 @@ def loud(subject: Subject) -> Finding:
 
 
 def determinism(subject: Subject) -> Finding:
-    """The same must come out of every session, whatever the number of threads."""
+    """Give the same in every session and process, whatever the number of threads."""
     found = difference(subject.fresh().run(subject.frames), subject.outputs)
     if found:
         return Finding("determinism", "fail", f"two sessions differ: {found:.2g} of the peak")
@@ -275,7 +275,7 @@ def determinism(subject: Subject) -> Finding:
 
 
 def memory(subject: Subject) -> Finding:
-    """Running must not take more and more memory."""
+    """Take no more and more memory."""
     frame = subject.frames[0]
     driver = subject.driver
     driver.reset()

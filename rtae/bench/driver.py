@@ -144,7 +144,7 @@ class Driver:
             raise ParameterError(f"{len(signals)} signals for {self.rows} rows")
         count = signals.shape[1] // layout.hop
         padded = np.pad(signals[:, : count * layout.hop], ((0, 0), (layout.span - layout.hop, 0)))
-        cut = np.moveaxis(sliding_window_view(padded, layout.span, axis=1)[:, :: layout.hop], 1, 0)
+        cut: Array = np.moveaxis(sliding_window_view(padded, layout.span, axis=1)[:, :: layout.hop], 1, 0)
         if layout.frame == "codes":
             # What a codec's decoder is fed matters little, as long as it is known and changes.
             width = int(self._input.shape[-1])

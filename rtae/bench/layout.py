@@ -100,7 +100,7 @@ def make_layout(data: Mapping[str, Any]) -> Layout:
     ParameterError
         As :func:`read_layout` says.
     """
-    types = {
+    types: dict[str, Any] = {
         "name": str, "input": str, "output": str, "sample_rate": int, "hop": int, "delay": int, "frame": str,
         "window": int, "states": (list, tuple), "constants": dict,
     }  # fmt: skip

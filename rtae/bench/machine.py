@@ -24,5 +24,5 @@ def governor() -> str | None:
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run in the last minute, on average; None where the system does not tell."""
+    """Return how many processes wanted to run, on average of a minute; None where the system does not tell."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

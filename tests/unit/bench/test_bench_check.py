@@ -160,12 +160,14 @@ def test_what_cannot_be_driven_is_refused(tmp_path):
         tmp_path / "unknown.onnx", [helper.make_node("Identity", ["a"], ["b"])], {"a": (3, 4)}, {"b": (3, 4)}
     )
     assert onnx.load(unknown)
-    with pytest.raises(ModelFormatError, match="unknown layout.*--layout"):
+    with pytest.raises(ModelFormatError, match=r"unknown layout.*--layout"):
         check(unknown)
 
 
 def test_denormal_numbers_are_counted_by_their_bits():
-    assert denormal_share(np.array([1.0, 0.0, -0.0, 1e-39, np.inf, np.nan, -1e-45, 1.2e-38], np.float32)) == 0.25
+    # 1, 0, -0, 2^-127, infinity, NaN, -2^-149, 2^-126
+    bits = [0x3F800000, 0, 0x80000000, 0x00400000, 0x7F800000, 0x7FC00000, 0x80000001, 0x00800000]
+    assert denormal_share(np.array(bits, np.uint32).view(np.float32)) == 0.25
 
 
 def test_the_plain_driver_streams_rows_apart(build):
