@@ -27,10 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("rtae.cli.devices", "list the sound devices"),
     "demo": ("rtae.cli.demo", "run a noisy recording through the live engine, show before and after"),
     "eval": ("rtae.cli.eval", "measure quality, latency and time, beside other denoisers"),
+    "export": ("rtae.cli.export", "write a trained network as a verified model file"),
     "info": ("rtae.cli.info", "show what a model says of itself"),
     "latency": ("rtae.cli.latency", "prove the delay of a model, measure the round trip of devices"),
     "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
     "mic": ("rtae.cli.mic", "make a microphone without noise that every program can use"),
+    "train": ("rtae.cli.train", "train a model, or adapt one to a room"),
 }
 """Command -> (module, one line of help)."""
 

@@ -1,0 +1,230 @@
+"""Training configuration: a TOML file read into frozen dataclasses, every key documented here, none unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rtae.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the mixer draws from and how it disturbs it.
+
+    Attributes
+    ----------
+    segment_s : float
+        Length of one training example in seconds.
+    snr_db : tuple of float
+        Range of the segmental signal-to-noise ratio, over active speech.
+    level_db : tuple of float
+        Range of the mixture's level in dBFS (root mean square over active speech).
+    clean_share, noise_only_share : float
+        Shares of examples without noise and without speech.
+    second_noise_share, synthetic_share : float
+        Shares of noisy examples with a second recorded noise, and with a synthetic noise in place of a recorded one.
+    reverb_share, filter_share, narrow_band_share, clip_share, artefact_share : float
+        Shares of examples with a simulated room, with random equalisation of speech and noise, with both sides
+        low-passed (a narrow-band microphone), with the mixture clipped, and with the mixture sent through a codec, a
+        careless resampler or few bits.
+    min_snr_db : float
+        Speech files with less estimated distance between speech and background are not used.
+    """
+
+    segment_s: float = 2.5
+    snr_db: tuple[float, float] = (-7.0, 20.0)
+    level_db: tuple[float, float] = (-45.0, -12.0)
+    clean_share: float = 0.03
+    noise_only_share: float = 0.03
+    second_noise_share: float = 0.25
+    synthetic_share: float = 0.2
+    reverb_share: float = 0.15
+    filter_share: float = 0.3
+    narrow_band_share: float = 0.15
+    clip_share: float = 0.05
+    artefact_share: float = 0.05
+    min_snr_db: float = 20.0
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """Size of the denoising network, see :class:`rtae.train.nets.Denoiser`.
+
+    Attributes
+    ----------
+    sample_rate, hop, synthesis, fft : int
+        Rate in hertz; hop, synthesis window and analysis window in samples. The algorithmic latency is ``synthesis``.
+    bands, linear_bands : int
+        Bands the spectrum is reduced to, and how many of them, from the lowest, are single bins.
+    channels, bottleneck_channels : int
+        Channels of the convolutions and of the bottleneck.
+    full_band : int
+        Width of the full-band recurrence in each bottleneck block.
+    blocks : int
+        Bottleneck blocks.
+    dropout : float
+        Share of the full-band recurrence's inputs set to zero in training.
+    """
+
+    sample_rate: int = 48000
+    hop: int = 256
+    synthesis: int = 384
+    fft: int = 1024
+    bands: int = 128
+    linear_bands: int = 64
+    channels: int = 32
+    bottleneck_channels: int = 48
+    full_band: int = 96
+    blocks: int = 2
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms, see :mod:`rtae.train.losses`.
+
+    Attributes
+    ----------
+    windows : tuple of int
+        STFT windows in samples, one compressed-spectrum loss each; the hop is half of the window.
+    compression : float
+        Exponent of the magnitudes.
+    complex_weight, magnitude_weight, wave_weight : float
+        Weights of the complex, magnitude and waveform terms.
+    removed_speech_weight : float
+        Extra weight of magnitude errors where the estimate falls below the clean speech.
+    speech_weight : float
+        Weight of the speech-probability term.
+    """
+
+    windows: tuple[int, ...] = (512, 1536)
+    compression: float = 0.3
+    complex_weight: float = 0.3
+    magnitude_weight: float = 0.7
+    wave_weight: float = 0.2
+    removed_speech_weight: float = 0.3
+    speech_weight: float = 0.05
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are found.
+
+    Attributes
+    ----------
+    batch : int
+        Examples a step, over all processes together.
+    steps : int
+        Length of the learning-rate schedule in steps; training ends there.
+    learning_rate, final_learning_rate : float
+        Peak and end of the schedule: linear warm-up, then cosine.
+    warmup_steps : int
+        Steps of linear warm-up.
+    weight_decay, clip_norm : float
+        AdamW's decay of weight matrices; norm the gradient is clipped to.
+    ema : float
+        Decay a step of the averaged weights that are validated and exported.
+    bf16 : bool
+        Convolutions and matrix products in bfloat16.
+    compile : bool
+        Compile the network and the loss with torch.compile.
+    validate_every, validation_batches : int
+        Steps between validations, and batches in one.
+    patience : int
+        Validations without improvement after which training stops; 0 never stops early.
+    checkpoint_minutes : float
+        Time between checkpoints.
+    seed : int
+        Seed of the weights and of every example.
+    """
+
+    batch: int = 16
+    steps: int = 20000
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 1e-5
+    warmup_steps: int = 300
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    bf16: bool = True
+    compile: bool = True
+    validate_every: int = 500
+    validation_batches: int = 4
+    patience: int = 0
+    checkpoint_minutes: float = 5.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole training: ``name`` of the model and the four tables of the TOML file."""
+
+    name: str = "denoise"
+    data: DataConfig = field(default_factory=DataConfig)
+    net: NetConfig = field(default_factory=NetConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON, the form kept in a checkpoint."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+_Section = TypeVar("_Section")
+
+
+def _section(cls: type[_Section], name: str, values: Any) -> _Section:
+    if not isinstance(values, dict):
+        raise ParameterError(f"config: [{name}] must be a table")
+    known = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in known:
+            raise ParameterError(f"config: unknown key {key!r} in [{name}]; known: {', '.join(sorted(known))}")
+        default = known[key].default
+        wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
+        if isinstance(default, tuple):
+            wanted = (list, tuple)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ParameterError(f"config: {name}.{key} is {value!r}, expected a {type(default).__name__}")
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def parse_config(data: dict[str, Any]) -> TrainConfig:
+    """Build a :class:`TrainConfig` from nested dictionaries.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown table or key, or a value of the wrong type; the message lists what is known.
+    """
+    sections = {"data": DataConfig, "net": NetConfig, "loss": LossConfig, "optim": OptimConfig}
+    for key in data:
+        if key != "name" and key not in sections:
+            raise ParameterError(f"config: unknown entry {key!r}; known: name, {', '.join(sections)}")
+    name = data.get("name", TrainConfig.name)
+    if not isinstance(name, str) or not name:
+        raise ParameterError("config: name must be a non-empty string")
+    parts: dict[str, Any] = {key: _section(cls, key, data.get(key, {})) for key, cls in sections.items()}
+    return TrainConfig(name=name, **parts)
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a TOML configuration file.
+
+    Raises
+    ------
+    ParameterError
+        If the file is missing, no TOML, or holds anything unknown.
+    """
+    try:
+        with open(path, "rb") as file:
+            return parse_config(tomllib.load(file))
+    except OSError as error:
+        raise ParameterError(f"cannot read config {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"config {path} is not valid TOML: {error}") from None

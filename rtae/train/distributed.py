@@ -1,0 +1,90 @@
+"""Data parallelism over processes, GPUs and machines: what ``torchrun`` starts, seen as one trainer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+@dataclass(frozen=True)
+class World:
+    """One of the processes that train together: number ``rank`` out of ``size``, and its device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes checkpoints and logs."""
+        return self.rank == 0
+
+
+def join_world() -> World:
+    """Join the processes that ``torchrun`` started, or be the only one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(device)
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+    return World(dist.get_rank() if size > 1 else 0, size, device)
+
+
+def leave_world() -> None:
+    """Leave what :func:`join_world` joined."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the processes, all in one message."""
+    if not dist.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, part in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def agree(value: bool) -> bool:
+    """Return the leading process's answer in every process."""
+    if not dist.is_initialized():
+        return value
+    answer = [value]
+    dist.broadcast_object_list(answer)
+    return answer[0]
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes together, so that two see what one with both would.
+
+    (torch's own synchronised version needs a GPU.)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (batch, channels, height, width)."""
+        if not self.training or not dist.is_initialized():
+            return super().forward(x)
+        count = x.numel() / x.shape[1] * dist.get_world_size()
+        sums = torch.stack([x.float().sum((0, 2, 3)), x.float().square().sum((0, 2, 3))])
+        mean, square = all_reduce(sums) / count
+        variance = square - mean.square()
+        with torch.no_grad():
+            momentum = self.momentum or 0.0
+            assert self.running_mean is not None and self.running_var is not None
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * count / (count - 1), momentum)
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        offset = self.bias - mean * scale
+        return x * scale[:, None, None].to(x.dtype) + offset[:, None, None].to(x.dtype)

@@ -1,0 +1,222 @@
+"""Training examples mixed on the fly: recorded speech and noise, disturbed as real microphones disturb them.
+
+Every example is a function of the seed and its number alone, so a resumed training sees what an uninterrupted one
+would.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+import torch
+from numpy.random import Generator
+from scipy.fft import next_fast_len
+
+from rtae.errors import ParameterError
+from rtae.train.config import DataConfig
+from rtae.train.store import Recording, Store
+
+NARROW_BANDS_HZ = (3400.0, 4000.0, 5500.0, 7000.0, 8000.0, 11000.0, 16000.0)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A noisy recording and the speech in it, float32 arrays of (samples,)."""
+
+    noisy: np.ndarray
+    clean: np.ndarray
+
+
+def active_rms(audio: np.ndarray, sample_rate: int) -> float:
+    """Return the root mean square over 20 ms frames within 35 dB of the loudest (0 for silence)."""
+    frame = sample_rate // 50
+    power = np.square(audio[: audio.size // frame * frame].reshape(-1, frame)).mean(axis=1)
+    if power.size == 0 or power.max() <= 1e-12:
+        return 0.0
+    return float(np.sqrt(power[power > power.max() * 10**-3.5].mean()))
+
+
+class Source:
+    """Draws segments from the recordings of a store.
+
+    Long recordings are drawn more often, but a speaker or class with an hour does not drown one with a minute: the
+    chance of a group goes with the square root of its length.
+    """
+
+    def __init__(self, store: Store, recordings: list[Recording]) -> None:
+        totals: dict[str, float] = {}
+        for item in recordings:
+            totals[item.group] = totals.get(item.group, 0.0) + item.length
+        weights = np.array([item.length / np.sqrt(totals[item.group]) for item in recordings])
+        self._store, self._recordings = store, recordings
+        self._shares = np.cumsum(weights / weights.sum())
+
+    def draw(self, rng: Generator, length: int) -> np.ndarray:
+        """Return ``length`` float32 samples from a random place."""
+        index = min(int(np.searchsorted(self._shares, rng.random())), len(self._recordings) - 1)
+        recording = self._recordings[index]
+        room = recording.length - length if recording.length > length else recording.length
+        return self._store.read(recording, int(rng.integers(room)), length)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What examples are made of: speech, recorded noise, rendered noise and room responses, at one sample rate."""
+
+    speech: Store
+    noise: Store
+    synthetic: Store
+    rooms: Store
+
+
+class Mixer:
+    """Draws examples of noisy speech.
+
+    Parameters
+    ----------
+    material : Material
+    config : DataConfig
+    seed : int
+
+    Raises
+    ------
+    ParameterError
+        If no speech recording is as clean as the configuration asks.
+    """
+
+    def __init__(self, material: Material, config: DataConfig, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.sample_rate = material.speech.sample_rate
+        self.length = round(config.segment_s * self.sample_rate)
+        clean = [item for item in material.speech.recordings if item.snr_db >= config.min_snr_db]
+        if not clean:
+            raise ParameterError(f"no speech recording reaches data.min_snr_db = {config.min_snr_db}; lower it")
+        self._speech = Source(material.speech, clean)
+        self._noise = Source(material.noise, material.noise.recordings)
+        self._synthetic = Source(material.synthetic, material.synthetic.recordings)
+        self._rooms = material.rooms
+        self._fft_length = next_fast_len(self.length + self.sample_rate // 2, real=True)
+        frequencies = np.fft.rfftfreq(self._fft_length, 1 / self.sample_rate).astype(np.float32)
+        self._frequencies = frequencies
+        self._log_frequencies = np.log(np.maximum(frequencies, 1.0))
+
+    def example(self, number: int) -> Example:
+        """Return example ``number``."""
+        rng = np.random.default_rng([self.seed, number])
+        c = self.config
+        kind = rng.random()
+        speech = self._draw_speech(rng)
+        if kind < c.noise_only_share:
+            speech[:] = 0.0
+        noise = self._draw_noise(rng)
+        if c.noise_only_share <= kind < c.noise_only_share + c.clean_share:
+            noise[:] = 0.0
+        target, speech, noise = self._disturb(rng, speech, noise)
+        speech_rms = active_rms(speech, self.sample_rate)
+        noise_rms = active_rms(noise, self.sample_rate)
+        if speech_rms and noise_rms:
+            noise *= np.float32(speech_rms / noise_rms * 10 ** (-rng.uniform(*c.snr_db) / 20))
+        noisy = speech + noise
+        level = active_rms(noisy, self.sample_rate)
+        peak = float(np.abs(noisy).max())
+        if rng.random() < c.artefact_share and 0 < peak:
+            noisy = self._degrade(rng, noisy * np.float32(0.9 / peak)) * np.float32(peak / 0.9)
+        gain = 10 ** (rng.uniform(*c.level_db) / 20) / level if level else 0.0
+        if rng.random() < c.clip_share:
+            ceiling = rng.uniform(0.3, 0.9) * peak
+            np.clip(noisy, -ceiling, ceiling, out=noisy)
+            peak = ceiling
+        scale = np.float32(min(gain, 0.99 / max(peak, 1e-9)))
+        return Example(scale * noisy, scale * target)
+
+    def batch(self, step: int, size: int, first: int = 0, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return examples ``first .. first + count`` of a batch of ``size``: noisy and clean, (count, samples) each."""
+        count = size if count is None else count
+        examples = [self.example(step * size + first + index) for index in range(count)]
+        return np.stack([item.noisy for item in examples]), np.stack([item.clean for item in examples])
+
+    def _draw_speech(self, rng: Generator) -> np.ndarray:
+        speech = self._speech.draw(rng, self.length)
+        if rng.random() < 0.25:  # a pause, which the corpora have few of
+            start, stop = np.sort(rng.integers(0, self.length, 2))
+            stop = min(stop, start + self.length // 2)
+            fade = min(self.sample_rate // 100, (stop - start) // 2)
+            gate = np.zeros(stop - start, dtype=np.float32)
+            if fade:
+                gate[:fade] = np.linspace(1, 0, fade)
+                gate[-fade:] = np.linspace(0, 1, fade)
+            speech[start:stop] *= gate
+        return speech
+
+    def _draw_noise(self, rng: Generator) -> np.ndarray:
+        source = self._synthetic if rng.random() < self.config.synthetic_share else self._noise
+        noise = source.draw(rng, self.length)
+        if rng.random() < self.config.second_noise_share:
+            other = self._noise.draw(rng, self.length)
+            first_rms, other_rms = active_rms(noise, self.sample_rate), active_rms(other, self.sample_rate)
+            if first_rms and other_rms:
+                noise += other * np.float32(first_rms / other_rms * 10 ** (rng.uniform(-12, 3) / 20))
+        return noise
+
+    def _disturb(
+        self, rng: Generator, speech: np.ndarray, noise: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return target, speech and noise after room, equaliser and narrow band, all applied in one transform."""
+        c = self.config
+        room = rng.random() < c.reverb_share
+        equalise = rng.random() < c.filter_share
+        narrow = rng.random() < c.narrow_band_share
+        if not (room or equalise or narrow):
+            return speech, speech, noise
+        responses = np.ones((2, self._frequencies.size), dtype=np.float32)  # of speech, of noise
+        if equalise:
+            responses *= np.stack([self._equaliser(rng), self._equaliser(rng)])
+        if narrow:
+            responses *= self._low_pass(float(rng.choice(NARROW_BANDS_HZ)))
+        spectra = self._spectra(speech, noise) * torch.from_numpy(responses)
+        if room:
+            early, full = self._spectra(*self._room(rng))
+            spectra = torch.stack([spectra[0] * early, spectra[0] * full, spectra[1]])
+        signals = torch.fft.irfft(spectra, self._fft_length)[:, : self.length].numpy()
+        return signals[0], signals[-2], signals[-1]
+
+    def _spectra(self, *signals: np.ndarray) -> torch.Tensor:
+        return torch.fft.rfft(torch.from_numpy(np.stack(signals)), self._fft_length)
+
+    def _equaliser(self, rng: Generator) -> np.ndarray:
+        corners = np.geomspace(60, self.sample_rate / 2, 8)
+        curve_db = np.interp(self._log_frequencies, np.log(corners), rng.uniform(-6, 6, corners.size))
+        return np.exp(curve_db.astype(np.float32) * np.float32(np.log(10) / 20))
+
+    def _low_pass(self, corner_hz: float) -> np.ndarray:
+        place = np.clip((self._frequencies - 0.93 * corner_hz) / (0.07 * corner_hz), 0, 1)
+        return np.asarray(np.cos(0.5 * np.pi * place) ** 2, dtype=np.float32)
+
+    def _room(self, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return a room's early response (direct sound and 50 ms more, which stay in the target) and its full one."""
+        recording = self._rooms.recordings[rng.integers(len(self._rooms.recordings))]
+        full = self._rooms.read(recording, 0, recording.length)
+        early = full.copy()
+        early[self.sample_rate // 20 :] = 0.0
+        return early, full
+
+    def _degrade(self, rng: Generator, noisy: np.ndarray) -> np.ndarray:
+        """Return the noisy signal as a telephone or conference system leaves it; the target stays as it was."""
+        kind = rng.choice(["opus", "decimate", "bits"])
+        if kind == "bits":
+            steps = 2.0 ** rng.integers(7, 12)
+            return np.asarray(np.rint(noisy * steps) / steps, dtype=np.float32)
+        if kind == "decimate":  # a careless resampler: no filter before, straight lines after
+            factor = int(rng.choice([2, 3, 6]))
+            times = np.arange(noisy.size)
+            return np.interp(times, times[::factor], noisy[::factor]).astype(np.float32)
+        file = io.BytesIO()
+        level = float(rng.uniform(0.5, 1.0))
+        soundfile.write(file, noisy, self.sample_rate, "OPUS", format="OGG", compression_level=level)
+        file.seek(0)
+        coded, _ = soundfile.read(file, frames=noisy.size, dtype="float32", fill_value=0.0)
+        return np.asarray(coded)

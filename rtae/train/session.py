@@ -1,0 +1,121 @@
+"""From a configuration and folders of recordings to a trainer that is ready to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rtae.errors import ParameterError
+from rtae.shipped import find
+from rtae.train.checkpoint import load_checkpoint, save_checkpoint
+from rtae.train.config import TrainConfig, load_config, parse_config
+from rtae.train.denoising import DenoisingTask
+from rtae.train.distributed import World
+from rtae.train.loop import Trainer
+from rtae.train.mix import Material, Mixer
+from rtae.train.nets import Denoiser
+from rtae.train.rooms import simulated_rooms
+from rtae.train.store import Store, open_store
+from rtae.train.synthetic import synthetic_noise
+
+CONFIGS = Path(__file__).parent / "configs"
+VALIDATION_SHARE = 0.05
+VALIDATION_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where recordings are and where decoded ones are kept."""
+
+    speech: Path
+    noise: Path
+    cache: Path
+
+
+def find_config(name: str) -> TrainConfig:
+    """Load a configuration by path, or by name from those in the package.
+
+    Raises
+    ------
+    ParameterError
+        If there is none; the message lists those in the package.
+    """
+    bundled = {path.stem: path for path in sorted(CONFIGS.glob("*.toml"))}
+    path = bundled.get(name, Path(name))
+    if not path.is_file():
+        raise ParameterError(f"no configuration {name}; give a .toml file or one of {', '.join(bundled)}")
+    return load_config(path)
+
+
+def open_material(config: TrainConfig, folders: Folders, fold: int = 0) -> tuple[Material, Material]:
+    """Open what training and validation draw from: other speakers, other classes of noise, other rooms.
+
+    ``fold`` chooses which speakers and classes are held out, for cross-validation.
+    """
+    rate = config.net.sample_rate
+    speech, noise = (open_store(folder, folders.cache, rate) for folder in (folders.speech, folders.noise))
+    parts = zip(speech.split(VALIDATION_SHARE, fold), noise.split(VALIDATION_SHARE, fold), (1, 2), strict=True)
+
+    def material(speech: Store, noise: Store, seed: int) -> Material:
+        count = 100 if seed == 1 else 20
+        synthetic = synthetic_noise(speech, folders.cache, seed, count)
+        return Material(speech, noise, synthetic, simulated_rooms(folders.cache, rate, seed, count))
+
+    training, validation = (material(*part) for part in parts)
+    return training, validation
+
+
+def make_trainer(config: TrainConfig, folders: Folders, output: Path, world: World, fold: int = 0) -> Trainer:
+    """Return a trainer of the network that ``config`` describes."""
+    if config.optim.batch % world.size:
+        raise ParameterError(f"optim.batch is {config.optim.batch}; it must divide by the {world.size} processes")
+    training, validation = open_material(config, folders, fold)
+    mixer = Mixer(training, config.data, config.optim.seed)
+    task = DenoisingTask(config, mixer, Mixer(validation, config.data, VALIDATION_SEED))
+    return Trainer(config, task, output, world)
+
+
+def load_denoiser(path: Path) -> tuple[Denoiser, TrainConfig, dict[str, Any]]:
+    """Return the averaged network of a checkpoint, its configuration and the checkpoint's facts."""
+    tensors, facts = load_checkpoint(path)
+    config = parse_config(facts["config"])
+    net = Denoiser(config.net).eval()
+    net.load_state_dict({k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")})
+    return net, config, facts
+
+
+def save_weights(checkpoint: Path, path: Path) -> None:
+    """Write the averaged weights of ``checkpoint`` alone: a fifth of its size, enough to adapt or export the model."""
+    tensors, facts = load_checkpoint(checkpoint)
+    save_checkpoint(path, {key: value for key, value in tensors.items() if key.startswith("average.")}, facts)
+
+
+def find_weights(name: str) -> Path:
+    """Return the file of weights of that path, or of the shipped model of that name.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    for path in (Path(name), find("denoise").parent / f"{name}.safetensors"):
+        if path.is_file():
+            return path
+    raise ParameterError(f"no weights {name}: give a .safetensors file or the name of a shipped model")
+
+
+def fine_tuning(weights: str) -> TrainConfig:
+    """Return the configuration that adapts the model of ``weights``: its own, with small and short steps."""
+    config = parse_config(load_checkpoint(find_weights(weights))[1]["config"])
+    optim = dataclasses.replace(
+        config.optim, learning_rate=3e-4, warmup_steps=20, ema=0.99, steps=2000, validate_every=100
+    )
+    return dataclasses.replace(config, name=f"{config.name}-adapted", optim=optim)
+
+
+def bundled_speech() -> Path:
+    """Return the folder of clean speech in the package: some minutes, enough to adapt a model or try the trainer."""
+    return Path(str(resources.files("rtae") / "assets" / "speech"))

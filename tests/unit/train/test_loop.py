@@ -1,0 +1,131 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtae.errors import ModelFormatError, RtaeError
+from rtae.train.checkpoint import load_checkpoint, save_checkpoint
+from rtae.train.config import TrainConfig
+from rtae.train.distributed import World
+from rtae.train.loop import BEST, LAST, Trainer, learning_rate
+from rtae.train.session import Folders, make_trainer
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([value.reshape(-1) for value in trainer.net.state_dict().values()])
+
+
+def test_training_lowers_the_loss_and_keeps_the_best_weights(trainer: Trainer) -> None:
+    trainer.steps = 40
+    trainer.config = dataclasses.replace(trainer.config, optim=dataclasses.replace(trainer.config.optim, steps=40))
+    before = trainer.validate()["total"]
+    trainer.run()
+    assert trainer.step == 40
+    assert trainer.best < before
+    assert {LAST, BEST} <= {path.name for path in trainer.folder.iterdir()}
+
+
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
+    config: TrainConfig, folders: Folders, tmp_path: Path
+) -> None:
+    whole = make_trainer(config, folders, tmp_path / "whole", ALONE)
+    whole.run()
+    begun = make_trainer(config, folders, tmp_path / "parts", ALONE)
+    for step in range(4):
+        begun.train_step(begun.task.batch(step, 0, config.optim.batch))
+    begun.save(LAST)
+    resumed = make_trainer(config, folders, tmp_path / "parts", ALONE)
+    assert not torch.equal(weights(resumed), weights(begun))
+    resumed.resume(tmp_path / "parts" / LAST)
+    resumed.run()
+    assert resumed.step == whole.step == config.optim.steps
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_by_name(
+    trainer: Trainer, config: TrainConfig, folders: Folders, tmp_path: Path
+) -> None:
+    trainer.save(LAST)
+    other = dataclasses.replace(config, net=dataclasses.replace(config.net, channels=8))
+    with pytest.raises(ModelFormatError, match=r"net.channels = 4, the config says 8"):
+        make_trainer(other, folders, tmp_path / "other", ALONE).resume(trainer.folder / LAST)
+
+
+def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(trainer: Trainer) -> None:
+    trainer.save(LAST)
+    good = (trainer.folder / LAST).read_bytes()
+    # the limit makes writes beyond it fail as a full disk does; in a process of its own, as it cannot be raised again
+    code = (
+        "import resource, signal, sys, torch; from pathlib import Path\n"
+        "from rtae.errors import RtaeError\n"
+        "from rtae.train.checkpoint import save_checkpoint\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try: save_checkpoint(Path(sys.argv[1]), {'net.x': torch.zeros(100000)}, {})\n"
+        "except RtaeError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(trainer.folder / LAST)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "the previous one is kept" in said
+    assert (trainer.folder / LAST).read_bytes() == good
+    assert [path.name for path in trainer.folder.glob("*.part")] == []
+
+
+def test_killed_while_it_writes_a_trainer_leaves_the_last_checkpoint_whole(trainer: Trainer) -> None:
+    trainer.save(LAST)
+    path = trainer.folder / LAST
+    code = (
+        "import os, sys, torch; from pathlib import Path\n"
+        "import rtae.train.checkpoint as c\n"
+        "real = c.save_file\n"
+        "def dies(tensors, part, facts):\n"
+        "    real(tensors, part, facts); os.truncate(part, 100); os.kill(os.getpid(), 9)\n"
+        "c.save_file = dies\n"
+        "c.save_checkpoint(Path(sys.argv[1]), {'net.x': torch.zeros(1000)}, {})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    _, facts = load_checkpoint(path)
+    assert facts["step"] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(ModelFormatError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "x.safetensors")
+    with pytest.raises(ModelFormatError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_weights_of_another_network_are_refused(trainer: Trainer, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "w.safetensors", {"average.x": torch.zeros(3)}, {"config": {}})
+    with pytest.raises(ModelFormatError, match="another network"):
+        trainer.load_weights(load_checkpoint(tmp_path / "w.safetensors")[0])
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(trainer: Trainer, config: TrainConfig) -> None:
+    noisy, clean = trainer.task.batch(0, 0, config.optim.batch)
+    with pytest.raises(RtaeError, match="not finite"):
+        trainer.train_step((noisy, clean * float("nan")))
+
+
+def test_the_patience_ends_a_training_that_does_not_improve(trainer: Trainer) -> None:
+    optim = dataclasses.replace(trainer.config.optim, steps=30, patience=2)
+    trainer.config = dataclasses.replace(trainer.config, optim=optim)
+    trainer.steps = 30
+    trainer.best = 0.0
+    trainer.run()
+    assert trainer.step == 6
+
+
+def test_the_learning_rate_warms_up_and_ends_low(config: TrainConfig) -> None:
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(config.optim.learning_rate / 2, rel=0.01)
+    assert max(rates) == pytest.approx(config.optim.learning_rate, rel=0.01)
+    assert rates[-1] < 0.01 * config.optim.learning_rate
+    assert rates[5:] == sorted(rates[5:], reverse=True)

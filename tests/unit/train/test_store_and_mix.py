@@ -1,0 +1,114 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtae.errors import ParameterError
+from rtae.train.config import DataConfig, TrainConfig
+from rtae.train.mix import Material, Mixer, active_rms
+from rtae.train.session import Folders, open_material
+from rtae.train.store import open_store
+
+NOTHING = DataConfig(
+    segment_s=0.5,
+    clean_share=0.0,
+    noise_only_share=0.0,
+    second_noise_share=0.0,
+    synthetic_share=0.0,
+    reverb_share=0.0,
+    filter_share=0.0,
+    narrow_band_share=0.0,
+    clip_share=0.0,
+    artefact_share=0.0,
+    min_snr_db=0.0,
+)
+
+
+@pytest.fixture
+def material(config: TrainConfig, folders: Folders) -> Material:
+    return open_material(config, folders)[0]
+
+
+def test_a_folder_is_decoded_once_and_again_when_it_changed(folders: Folders, tmp_path: Path) -> None:
+    first = open_store(folders.speech, tmp_path, 16000)
+    assert len(first.recordings) == 10
+    assert first.seconds == pytest.approx(30.0)
+    (built,) = tmp_path.iterdir()
+    stamp = (built / "samples.i16").stat().st_mtime_ns
+    open_store(folders.speech, tmp_path, 16000)
+    assert (built / "samples.i16").stat().st_mtime_ns == stamp
+    open_store(folders.speech, tmp_path, 8000)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_unreadable_files_are_passed_over_and_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "noise").mkdir()
+    with pytest.raises(ParameterError, match="no sound files"):
+        open_store(tmp_path / "noise", tmp_path / "cache", 16000)
+    (tmp_path / "noise" / "broken.wav").write_bytes(b"RIFF nonsense")
+    with pytest.raises(ParameterError, match="no usable recording"):
+        open_store(tmp_path / "noise", tmp_path / "cache", 16000)
+
+
+def test_folds_hold_out_different_groups_that_never_train(folders: Folders) -> None:
+    store = open_store(folders.speech, folders.cache, 16000)
+    held = []
+    for fold in range(3):
+        training, validation = store.split(0.2, fold)
+        groups = [{item.group for item in part.recordings} for part in (training, validation)]
+        assert len(groups[1]) == 2 and not groups[0] & groups[1]
+        held.append(groups[1])
+    assert not held[0] & held[1]
+
+
+def test_an_example_depends_on_seed_and_number_alone(material: Material) -> None:
+    config = dataclasses.replace(DataConfig(segment_s=0.5), min_snr_db=0.0)
+    one, other = (Mixer(material, config, 4) for _ in range(2))
+    other.example(3)
+    for number in (0, 7, 7):
+        np.testing.assert_array_equal(one.example(number).noisy, other.example(number).noisy)
+    noisy, clean = one.batch(2, 4, first=1, count=2)
+    np.testing.assert_array_equal(noisy[0], one.example(9).noisy)
+    assert noisy.shape == clean.shape == (2, 8000)
+    assert not np.array_equal(noisy[0], Mixer(material, config, 5).example(9).noisy)
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 15.0])
+def test_the_ratio_of_speech_to_noise_is_as_configured(material: Material, snr_db: float) -> None:
+    mixer = Mixer(material, dataclasses.replace(NOTHING, snr_db=(snr_db, snr_db)), 1)
+    for number in range(5):
+        example = mixer.example(number)
+        speech, noise = example.clean, example.noisy - example.clean
+        ratio = active_rms(speech, 16000) / active_rms(noise, 16000)
+        assert 20 * np.log10(ratio) == pytest.approx(snr_db, abs=0.2)
+
+
+def test_nothing_exceeds_full_scale_and_the_target_stays_in_the_mixture(material: Material) -> None:
+    mixer = Mixer(material, dataclasses.replace(NOTHING, clean_share=1.0, level_db=(-3.0, 0.0)), 1)
+    for number in range(5):
+        example = mixer.example(number)
+        assert 0 < np.abs(example.noisy).max() <= 1.0
+        np.testing.assert_array_equal(example.noisy, example.clean)
+
+
+@pytest.mark.parametrize("share", ["reverb_share", "filter_share", "narrow_band_share", "clip_share", "artefact_share"])
+def test_each_disturbance_changes_the_example_and_keeps_it_finite(material: Material, share: str) -> None:
+    plain = Mixer(material, NOTHING, 2)
+    disturbed = Mixer(material, dataclasses.replace(NOTHING, **{share: 1.0}), 2)
+    for number in range(6):
+        found = disturbed.example(number)
+        assert np.isfinite(found.noisy).all() and np.isfinite(found.clean).all()
+        assert np.abs(found.noisy - plain.example(number).noisy).max() > 1e-4
+
+
+def test_noise_alone_has_silence_for_its_target(material: Material) -> None:
+    mixer = Mixer(material, dataclasses.replace(NOTHING, noise_only_share=1.0), 3)
+    example = mixer.example(0)
+    assert np.abs(example.noisy).max() > 0.001
+    assert not example.clean.any()
+
+
+def test_speech_that_is_not_clean_enough_is_refused(material: Material) -> None:
+    with pytest.raises(ParameterError, match="min_snr_db"):
+        Mixer(material, dataclasses.replace(NOTHING, min_snr_db=1000.0), 1)
