@@ -133,7 +133,7 @@ class Tap:
         rate, block = self._facts.latency.sample_rate, self._facts.block_size
         delay = self._facts.latency.model + self._facts.latency.hop_wait
         late = int(self._board.late[0])
-        heard, made = self._collect(math.ceil((seconds * rate + delay) / block), stopped)
+        heard, made = self._collect(math.ceil((seconds * rate + delay) / block), delay, stopped)
         after = made[delay:]
         before = heard[: len(after)]
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -153,7 +153,7 @@ class Tap:
             late=int(self._board.late[0]) - late,
         )
 
-    def _collect(self, blocks: int, stopped: Callable[[], bool]) -> tuple[Audio, Audio]:
+    def _collect(self, blocks: int, delay: int, stopped: Callable[[], bool]) -> tuple[Audio, Audio]:
         following = int(self._board.processed[0])
         end = following + blocks
         heard: list[Audio] = []
@@ -164,7 +164,10 @@ class Tap:
                 break
             for number in range(following, ready):
                 heard.append(self._heard.slot(number).copy())
-                made.append(self._made.slot(number).copy() if self._made.holds(number) else np.zeros_like(heard[-1]))
+                made.append(self._made.slot(number).copy())
+                if not self._made.holds(number):
+                    # What was heard instead of it.
+                    self._heard.copy_span(number * self._facts.block_size - delay, made[-1])
             following = ready
             time.sleep(_POLL_S)
         empty = np.zeros((0, self._facts.channels), np.float32)
