@@ -154,7 +154,7 @@ def run_host(server, model, habit):
     return json.loads(result.stdout.splitlines()[1])
 
 
-def test_beside_cpu_hogs_there_is_no_gap_and_latency_is_what_it_was(on_server, build):
+def test_beside_cpu_hogs_most_windows_arrive_and_latency_is_what_it_was(on_server, build):
     audio = noise(8)
     hogs = []
 
@@ -171,5 +171,5 @@ def test_beside_cpu_hogs_there_is_no_gap_and_latency_is_what_it_was(on_server, b
     assert len(hogs) >= 1 and stats.blocks > 1_000
     delays = best_delay(heard, audio, 4_000)
     assert statistics.mode(delays[-10:]) == latency
-    # The server itself drops cycles on a busy machine; what the engine hands over has no gap.
+    # The server itself drops cycles on a busy machine, so this asks for most windows, not for all.
     assert windows_right(heard[5 * RATE :], audio[5 * RATE :], latency) > 0.5
