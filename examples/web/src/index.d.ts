@@ -1,0 +1,67 @@
+/** What a model file says of itself; the fields are those of models/README.md. */
+export interface ModelSpec {
+  format_version: number;
+  kind: "denoiser" | "encoder" | "decoder";
+  name: string;
+  sample_rate: number;
+  hop: number;
+  delay: number;
+  state_size: number;
+  [field: string]: unknown;
+}
+
+/** Reads the spec out of the bytes of a model file. Throws an Error if it is not an rtae model of a known format. */
+export function readSpec(file: Uint8Array): ModelSpec;
+
+/** One stream of one channel, hop by hop, in any thread of a page. */
+export class Denoiser {
+  /** `ort` is the module onnxruntime-web. */
+  static create(ort: object, file: Uint8Array): Promise<Denoiser>;
+  readonly spec: ModelSpec;
+  /** Probability that somebody spoke in the newest hop, 0 to 1. */
+  readonly speech: number;
+  /** Most it may take away, in decibels; 100 is no limit. */
+  attenuationLimitDb: number;
+  /** Takes `spec.hop` samples, gives as many, `spec.delay` samples behind. Wait for it before the next. */
+  step(audio: Float32Array): Promise<Float32Array>;
+  /** Cleans a whole recording at the model's rate; the result is aligned with it, and as long. */
+  clean(signal: Float32Array): Promise<Float32Array>;
+  reset(): void;
+  close(): Promise<void>;
+}
+
+export interface LiveOptions {
+  /** Address of the model file. */
+  model: string | URL;
+  /** Address of onnxruntime-web's module with its wasm files beside it: ort.wasm.bundle.min.mjs. */
+  ort: string | URL;
+  /** Time the worker has to answer, in milliseconds; part of the latency. Default 30. */
+  headroomMs?: number;
+}
+
+export interface LiveStats {
+  /** Hops sent to the worker, and blocks of which a part came too late and was replaced by the input. */
+  hops: number;
+  late: number;
+  /** Time of a hop in the worker in milliseconds: mean, and the longest so far. */
+  hopMs: number;
+  longestHopMs: number;
+  /** Probability that somebody speaks, 0 to 1. */
+  speech: number;
+}
+
+/** A node for an audio graph: what comes in leaves it clean, `latency` samples later. The first channel is used. */
+export class LiveDenoiser {
+  /** The context must run at the model's rate: `new AudioContext({ sampleRate: spec.sample_rate })`. */
+  static create(context: AudioContext, options: LiveOptions): Promise<LiveDenoiser>;
+  readonly spec: ModelSpec;
+  readonly node: AudioWorkletNode;
+  /** Samples between input and output, exact and constant. */
+  readonly latency: number;
+  /** Newest counters, ten times a second. */
+  readonly stats: LiveStats;
+  /** The input, delayed by as much, in place of the clean signal. */
+  bypass: boolean;
+  attenuationLimitDb: number;
+  close(): void;
+}

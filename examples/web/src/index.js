@@ -1,0 +1,2 @@
+export { Denoiser, readSpec } from "./denoiser.js";
+export { LiveDenoiser } from "./live.js";
