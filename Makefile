@@ -35,5 +35,5 @@ $(VENV)/demo.stamp: pyproject.toml hatch_build.py | $(BIN)/python
 
 $(VENV)/test.stamp: pyproject.toml hatch_build.py Makefile | $(BIN)/python
 	$(PIP) '$(TORCH)'
-	$(PIP) --editable '.[demo,dev,peers,train]'
+	$(PIP) --editable '.[demo,dev,live,peers,train]'
 	touch $@ $(VENV)/demo.stamp
