@@ -1,4 +1,4 @@
-"""Build hook: the models and their README, and nothing else of ``models/``, travel inside the wheel."""
+"""Build hook: the models, their weights and their README travel inside the wheel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ModelsBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Maps ``models/*.onnx`` to ``rtae/models/``; training weights stay out."""
+    """Maps the files of ``models/`` to ``rtae/models/``."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Add the files to a wheel; an editable install finds them in the repository."""
         if version == "editable":
             return
         folder = Path(self.root) / "models"
-        for path in sorted([*folder.glob("*.onnx"), *folder.glob("README.md")]):
+        for path in sorted(path for path in folder.iterdir() if path.suffix in {".onnx", ".safetensors", ".md"}):
             build_data["force_include"][str(path)] = f"rtae/models/{path.name}"

@@ -59,7 +59,7 @@ class _Batches(Dataset[Batch]):
 
 
 def prepare_process(threads: int) -> None:
-    """Compute on ``threads`` threads, and keep freed memory: giving large buffers back costs half of a training step."""
+    """Compute on ``threads`` threads, and keep freed memory: giving it back and forth costs half of a training step."""
     torch.set_num_threads(threads)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

@@ -50,9 +50,9 @@ def installed(wheel, tmp_path_factory):
 
 def test_wheel_holds_what_run_time_needs_and_no_more(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    shipped = {f"rtae/models/{path.name}" for path in (ROOT / "models").glob("*.onnx")}
-    assert "rtae/models/denoise.onnx" in shipped
-    assert {name for name in names if name.startswith("rtae/models/")} == shipped | {"rtae/models/README.md"}
+    shipped = {f"rtae/models/{path.name}" for path in (ROOT / "models").iterdir()}
+    assert {f"rtae/models/{name}" for name in ("denoise.onnx", "denoise.safetensors", "README.md")} <= shipped
+    assert {name for name in names if name.startswith("rtae/models/")} == shipped
     assert {"rtae/py.typed", "rtae/assets/noisy.opus", "rtae/assets/README.md"} <= names
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rtae").rglob("*.py")}
     assert len(sources) > 20
