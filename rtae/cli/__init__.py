@@ -22,6 +22,7 @@ import rtae
 from rtae.errors import RtaeError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "bench": ("rtae.cli.bench", "measure speed and streams per core, write a report, compare with another"),
     "check": ("rtae.cli.check", "tell whether a streaming ONNX model may be used live"),
     "denoise": ("rtae.cli.denoise", "remove the noise from sound files"),
     "devices": ("rtae.cli.devices", "list the sound devices"),

@@ -43,24 +43,34 @@ def run(arguments: argparse.Namespace) -> int:
             raise ParameterError(f"--{name} is {getattr(arguments, name):g}; allowed are more than 0 and up to 600")
     if not arguments.loopback and (arguments.input or arguments.output):
         raise ParameterError("--input and --output are for --loopback; without it no device is used")
-    budget = _round_trip(arguments) if arguments.loopback else _proof(arguments)
+    if arguments.loopback:
+        budget = _round_trip(arguments)
+    else:
+        budget = prove(
+            arguments.model or "denoise",
+            rate=arguments.rate,
+            block=arguments.block,
+            repeat=arguments.repeat,
+            seconds=arguments.seconds,
+        )
     print(json.dumps(budget.as_dict(), indent=2) if arguments.json else budget.to_text())
     return 0 if (budget.measured is not None if arguments.loopback else budget.agrees) else 1
 
 
-def _proof(arguments: argparse.Namespace) -> Budget:
+def prove(
+    name: str, *, rate: int | None = None, block: int | None = None, repeat: int = 1, seconds: float = 4.0
+) -> Budget:
     """Send speech through the real engine on a clock that waits for it: nothing is late, every sample is exact."""
     from rtae.bench import measure_delay, speech_like
     from rtae.live import FileBackend, LiveStream
     from rtae.shipped import load
 
-    name = arguments.model or "denoise"
-    rate = arguments.rate or load(name).spec.sample_rate
+    rate = rate or load(name).spec.sample_rate
     measurements = []
-    for seed in range(arguments.repeat):
-        probe = speech_like(rate, arguments.seconds, seed)
+    for seed in range(repeat):
+        probe = speech_like(rate, seconds, seed)
         backend = FileBackend(probe, rate, realtime=False)
-        stream = LiveStream(name, sample_rate=rate, block_size=arguments.block, backend=backend)
+        stream = LiveStream(name, sample_rate=rate, block_size=block, backend=backend)
         with stream:
             stream.wait()
         longest = stream.latency.engine + round(_SLACK_S * rate)

@@ -1,0 +1,193 @@
+"""Everything about the speed of one system: hop times under loads, variants, streams, start, memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtae.bench.driver import Driver, open_session
+from rtae.bench.hops import Steppable, agreement, noise, time_calls, time_hops
+from rtae.bench.layout import Layout, recognise
+from rtae.bench.load import LOADS
+from rtae.bench.machine import resident_mib
+from rtae.bench.nodes import operator_costs
+from rtae.bench.streams import streams_per_core
+from rtae.denoise import Denoiser, denoise
+
+BLOCKS = (64, 128, 256, 480, 512, 1024)
+"""Sizes at which hosts hand over audio."""
+THREADS = (1, 2)
+_ALLOCATION_HOPS = 200
+_FILE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much to measure.
+
+    Attributes
+    ----------
+    hops : int
+        Hops of each measurement.
+    loads : sequence of str
+        Keys of :data:`rtae.bench.load.LOADS`.
+    streams, variants : bool
+        Whether to count streams per core; to try block sizes, threads and execution providers.
+    """
+
+    hops: int = 3000
+    loads: Sequence[str] = ("idle", "cpu", "interpreter")
+    streams: bool = True
+    variants: bool = True
+
+
+class Network:
+    """The bare network of a foreign ONNX file: one frame, again and again, without its transforms."""
+
+    def __init__(self, path: Path) -> None:
+        session = open_session(path)
+        layout = recognise(session)
+        self._driver = Driver(session, layout)
+        self._frame = self._driver.frames(noise(1, 4 * layout.span))[-1]
+        self.name = f"{path.stem} (network only)"
+        self.sample_rate, self.hop = layout.sample_rate, layout.hop
+
+    def step(self, audio: np.ndarray) -> np.ndarray:
+        """Run a frame; the audio is not looked at."""
+        return self._driver.step(self._frame)
+
+
+def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, Any]:
+    """Measure a system: start, first hop, hop times under loads, memory.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the system, from nothing; the time it takes is the start-up time.
+    extent : Extent
+        How much.
+    """
+    begin = time.perf_counter()
+    system = make()
+    started = time.perf_counter()
+    system.step(noise(1, system.hop)[0])
+    first = time.perf_counter()
+    loads = {}
+    for name in extent.loads:
+        with LOADS[name]():
+            loads[name] = time_hops(system, extent.hops).as_dict()
+    return {
+        "name": system.name,
+        "sample_rate": system.sample_rate,
+        "hop": system.hop,
+        "start_ms": 1e3 * (started - begin),
+        "first_hop_ms": 1e3 * (first - started),
+        "loads": loads,
+        **_memory(system, extent.hops),
+    }
+
+
+def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
+    """Measure what only a model of rtae has: size, nodes, file throughput, variants, streams; and check the bench.
+
+    ``agreement`` is the bench's time of a step over that of a plain onnxruntime loop in the same run.
+    """
+    session = open_session(path)
+    layout = recognise(session)
+    driver = Driver(session, layout)
+    frames = list(driver.frames(noise(1, layout.hop * max(400, extent.hops // 4))))
+    costs = operator_costs(path, layout, np.stack(frames[:100]))
+    result: dict[str, Any] = {
+        "size_bytes": path.stat().st_size,
+        "nodes": sum(item.nodes for item in costs),
+        "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
+        "agreement": _agreement(path, layout, frames),
+        "file_times_real_time": _throughput(path, layout.sample_rate),
+    }
+    if extent.variants:
+        result["blocks"] = _blocks(path, layout, extent.hops // 4)
+        result["variants"] = _variants(path, layout, frames)
+    if extent.streams:
+        result["streams"] = streams_per_core(path)
+    return result
+
+
+def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> float:
+    """Hold the driver, timed hop by hop, against a loop that is written out here and reads the clock seldom."""
+    driver = Driver(open_session(path), layout)
+    session = open_session(path)
+    names = [layout.output, *(name for _, name in layout.states)]
+    feed = {item.name: np.zeros([1, *item.shape[1:]], np.float32) for item in session.get_inputs()}
+    feed |= {name: np.full((1, 1), value, np.float32) for name, value in layout.constants.items()}
+
+    def plain(frame: np.ndarray) -> None:
+        feed[layout.input] = frame
+        made = session.run(names, feed)
+        for (name, _), state in zip(layout.states, made[1:], strict=True):
+            feed[name] = state
+
+    return agreement(driver.step, plain, frames)
+
+
+def _throughput(path: Path, sample_rate: int) -> float:
+    audio = noise(1, round(_FILE_S * sample_rate))[0]
+    begin = time.perf_counter()
+    denoise(audio, sample_rate, path)
+    return _FILE_S / (time.perf_counter() - begin)
+
+
+def _blocks(path: Path, layout: Layout, count: int) -> list[dict[str, Any]]:
+    rows = []
+    for block in sorted({*BLOCKS, layout.hop}):
+        denoiser = Denoiser(path, sample_rate=layout.sample_rate, block_size=block)
+        times = time_calls(denoiser.process, list(noise(max(count, 200), block)), block / layout.sample_rate)
+        figures = times.as_dict()
+        names = ("p50_ms", "p99_ms", "max_ms", "rtf", "late", "deadline_ms")
+        rows.append({"block": block, "delay": denoiser.delay, **{name: figures[name] for name in names}})
+    return rows
+
+
+def _variants(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    import onnxruntime
+
+    rows = []
+    for provider in onnxruntime.get_available_providers():
+        if provider in ("AzureExecutionProvider", "TensorrtExecutionProvider"):
+            continue  # one sends the audio away, the other compiles for minutes
+        for threads in THREADS:
+            driver = Driver(open_session(path, threads=threads, provider=provider), layout)
+            figures = time_calls(driver.step, frames, layout.hop / layout.sample_rate).as_dict()
+            rows.append(
+                {"provider": provider, "threads": threads, "p50_ms": figures["p50_ms"], "p99_ms": figures["p99_ms"]}
+            )
+    return rows
+
+
+def _memory(system: Steppable, hops: int) -> dict[str, Any]:
+    pieces = noise(_ALLOCATION_HOPS, system.hop)
+    for piece in pieces:
+        system.step(piece)
+    before = resident_mib()
+    for index in range(hops):
+        system.step(pieces[index % len(pieces)])
+    after = resident_mib()
+    tracemalloc.start()
+    try:
+        kept = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for piece in pieces:
+            system.step(piece)
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return {
+        "memory_growth_mib": None if before is None or after is None else after - before,
+        "allocation_kept_bytes_a_hop": (now - kept) / len(pieces),
+        "allocation_peak_bytes": peak - kept,
+    }

@@ -1,0 +1,141 @@
+"""Reports of the benchmark: what is measured is what is there, and old and new are compared."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from rtae.bench.hops import HopTimes, agreement, measuring_overhead_us, time_hops
+from rtae.bench.page import to_html
+from rtae.bench.report import compare, comparison_table, document, read_document, to_markdown, worse
+from rtae.bench.speed import Extent, Network, measure_model, measure_system
+from rtae.bench.streams import BATCHES
+from rtae.errors import MissingDependencyError, ParameterError
+from rtae.evaluate.systems import ModelSystem
+from tests import faulty_models
+
+
+class Sleeper:
+    name, sample_rate, hop = "sleeper", 48_000, 48
+
+    def step(self, audio):
+        time.sleep(0.002)
+        return audio
+
+
+@pytest.fixture(scope="module")
+def report(build):
+    path = build("delay", samples=192)
+    extent = Extent(hops=200, loads=("idle",))
+    system = measure_system(lambda: ModelSystem(path), extent) | measure_model(path, extent)
+    parts = {"input_device": None, "hop_wait": 96, "model": 192, "headroom": 128, "output_device": 0}
+    budget = {"what": "<b>: a path", "sample_rate": 48_000, "parts_samples": parts, "reported_samples": 416}
+    budgets = [budget | {"measured_samples": 416.0}, budget | {"what": "none", "measured_samples": None}]
+    machine = {"cpu": "a & b", "cores": 2, "system": "x", "python": "3", "packages": {"numpy": "2"}, "threads": 1}
+    return document([system], budgets, machine, measuring_overhead_us())
+
+
+def test_a_hop_that_sleeps_two_milliseconds_is_late_every_time():
+    found = time_hops(Sleeper(), 60).as_dict()
+    assert found["deadline_ms"] == pytest.approx(1.0)
+    assert found["late"] == found["hops"] == 60 and found["p50_ms"] >= 2.0 and found["rtf"] >= 2.0
+    assert found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"] <= found["p99_9_ms"] <= found["max_ms"]
+    assert sum(found["histogram"]["counts"]) == 60 and max(found["timeline_ms"]) == found["max_ms"]
+
+
+def test_percentiles_histogram_and_time_line_are_those_of_the_times():
+    seconds = np.linspace(0.001, 0.1, 1000)
+    found = HopTimes(seconds, 0.05).as_dict()
+    assert found["p50_ms"] == pytest.approx(50.5) and found["max_ms"] == pytest.approx(100.0)
+    assert found["late"] == int(np.sum(seconds > 0.05)) and found["rtf"] == pytest.approx(1.01)
+    assert len(found["timeline_ms"]) == 400 and sum(found["histogram"]["counts"]) == 1000
+
+
+def test_agreement_is_the_ratio_of_two_calls():
+    assert 1.5 < agreement(lambda _: time.sleep(0.002), lambda _: time.sleep(0.001), list(range(60))) < 2.5
+
+
+def test_a_report_holds_every_figure_and_is_json(report):
+    system = json.loads(json.dumps(report, allow_nan=False))["systems"][0]
+    assert report["schema"] == "rtae-bench" and report["version"] == 1
+    assert 0.0 < report["measuring_overhead_us"] < 100.0
+    assert system["size_bytes"] > 100 and system["nodes"] >= 4 and system["start_ms"] > 0 < system["first_hop_ms"]
+    assert 0.5 < system["agreement"] < 2.0 and system["file_times_real_time"] > 1.0
+    assert set(system["streams"]["stream_us"]) == {str(size) for size in BATCHES}
+    assert system["streams"]["batched"] >= system["streams"]["one_by_one"] > 0 < system["streams"]["all_cores"]
+    assert {row["block"] for row in system["blocks"]} >= {64, 128, 480}
+    assert {row["threads"] for row in system["variants"]} == {1, 2}
+    assert abs(system["memory_growth_mib"]) < 20 and system["allocation_kept_bytes_a_hop"] < 1000
+
+
+def test_the_markdown_has_a_table_for_each_part(report):
+    page = to_markdown(report)
+    for title in ("Hop times", "Systems", "Real-time streams", "Block sizes", "Threads", "Latency budget"):
+        assert f"## {title}" in page
+    assert "not reported" in page and "| none |" in page and "Timing a hop adds" in page
+    tables = [line.count("|") for line in page.splitlines() if line.startswith("| ---")]
+    assert len(tables) == 6
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(report):
+    quality = {
+        "measures": {"pesq_wb": {"label": "PESQ-WB"}},
+        "systems": [{"name": "a", "latency": {"declared_ms": 8.0}, "means": {"pesq_wb": {"mean": 2.0}, "estoi": None}}],
+    }
+    page = to_html(report, quality)
+    assert page.count("data:image/svg+xml;base64,") == 4 and "Quality against latency" in page
+    assert not re.search(r"(src|href)\s*=\s*['\"](?!data:)", page) and "<script" not in page and "url(" not in page
+    assert "a &amp; b" in page and "&lt;b&gt;: a path" in page
+    assert to_html(report).count("data:image/svg+xml;base64,") == 3
+
+
+def test_without_matplotlib_the_extra_is_named(report, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match=r"rtae\[demo\]"):
+        to_html(report)
+
+
+def test_the_same_is_not_worse_and_twice_as_slow_is(report):
+    changes = compare(report, report)
+    assert len(changes) == 4 and all(item.ratio == 1.0 for item in changes) and worse(changes, 1.0) == []
+    slow = copy.deepcopy(report)
+    slow["systems"][0]["loads"]["idle"]["p50_ms"] += 5.0
+    found = worse(compare(report, slow), 1.25)
+    assert [item.figure for item in found] == ["hop p50, ms"]
+    assert comparison_table(compare(report, slow), 1.25).count("worse") == 1
+    assert worse(compare(slow, report), 1.25) == []
+
+
+def test_nothing_in_common_is_no_success(report):
+    other = copy.deepcopy(report)
+    other["systems"][0]["name"] = "another"
+    with pytest.raises(ParameterError, match="nothing to compare"):
+        compare(other, report)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no report"),
+        ('{"schema": "rtae-bench", "version": 2, "systems": []}', "version 2"),
+        (None, "cannot read"),
+    ],
+)
+def test_what_is_no_report_is_refused(tmp_path, text, message):
+    path = tmp_path / "old.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ParameterError, match=message):
+        read_document(path)
+
+
+def test_a_foreign_network_is_timed_alone(tmp_path):
+    system = measure_system(lambda: Network(faulty_models.seamless(tmp_path / "a.onnx")), Extent(100, ("idle",)))
+    assert system["name"] == "a (network only)" and system["loads"]["idle"]["hops"] == 100
