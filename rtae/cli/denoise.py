@@ -19,7 +19,9 @@ from rtae.errors import AudioFileError, ParameterError, RtaeError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="sound file: wav, flac, ogg, opus, mp3, ...")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="sound file: wav, flac, ogg, opus, mp3, ...; or a folder of them"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -38,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take away at most this many decibels; leaves some of the noise, keeps more of the speech",
     )
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="work on N files at once, into a folder; what its manifest says is done is skipped",
+    )
+    parser.add_argument("--dask", metavar="ADDRESS", help="work on the cluster of this dask scheduler, as with --jobs")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,10 +60,26 @@ def run(arguments: argparse.Namespace) -> int:
             attenuation_limit_db=arguments.attenuation_limit,
         )
 
-    jobs, folder = _plan([Path(name) for name in arguments.inputs], arguments.output)
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise ParameterError(f"--jobs is {arguments.jobs}; it must be at least 1")
+    inputs = [Path(name) for name in arguments.inputs]
+    many = arguments.jobs is not None or arguments.dask is not None or any(path.is_dir() for path in inputs)
+    jobs, folder = _plan(_expand(inputs, Path(arguments.output)), arguments.output, into_folder=many)
     open_denoiser(48_000, 1)  # a model that cannot be used is one error, not one a file
     if folder is not None:
         _make_folder(folder)
+    if folder is not None and many:
+        from rtae.cli.batch import run_batch
+
+        return run_batch(
+            jobs,
+            folder,
+            model=arguments.model,
+            attenuation_limit_db=arguments.attenuation_limit,
+            force=arguments.force,
+            jobs=arguments.jobs or 1,
+            dask=arguments.dask,
+        )
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     done, seconds, start = 0, 0.0, time.perf_counter()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
@@ -135,16 +160,31 @@ def _advance(progress: Progress, task: TaskID) -> Callable[[int, int | None], No
     return lambda samples, total: progress.update(task, advance=samples, total=total)
 
 
-def _plan(sources: Sequence[Path], output: str) -> tuple[list[tuple[Path, Path]], Path | None]:
+def _expand(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+    """Return every input file, and its name below an output folder; of a folder, all sound files in it."""
+    files = []
+    for path in inputs:
+        if path.is_dir():
+            from rtae.cli.batch import sound_files
+
+            files += [(file, file.relative_to(path)) for file in sound_files(path, without=output)]
+        else:
+            files.append((path, Path(path.name)))
+    return files
+
+
+def _plan(
+    files: Sequence[tuple[Path, Path]], output: str, *, into_folder: bool
+) -> tuple[list[tuple[Path, Path]], Path | None]:
     """Pair every input with its output; the folder they go to, if they do.
 
     Refuses what would overwrite an input or another output.
     """
     folder = None
-    if len(sources) > 1 or Path(output).is_dir() or output.endswith(("/", os.sep)):
+    if into_folder or len(files) > 1 or Path(output).is_dir() or output.endswith(("/", os.sep)):
         folder = Path(output)
-    jobs = [(source, folder / source.name if folder else Path(output)) for source in sources]
-    identities = {_identity(source): source for source in sources}
+    jobs = [(source, folder / name if folder else Path(output)) for source, name in files]
+    identities = {_identity(source): source for source, _ in files}
     taken: dict[Path, Path] = {}
     for source, target in jobs:
         overwritten = identities.get(_identity(target))

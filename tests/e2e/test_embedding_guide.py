@@ -1,7 +1,9 @@
 """``docs/embedding.md``: every snippet is run, every name and link in it exists."""
 
 import functools
+import importlib
 import re
+import shlex
 import sys
 import types
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import rtae
-from rtae import errors, shipped
+from rtae import cli, errors, shipped
 from rtae.live import FileBackend, LiveStream
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,15 @@ def test_frozen_program_hands_over_to_the_engine(monkeypatch):
     with pytest.raises(SystemExit) as stop:
         exec(compile(code, "embedding.md", "exec"), {})
     assert stop.value.code == 7
+
+
+def test_commands_are_understood(monkeypatch):
+    commands = [shlex.split(line) for line in re.findall(r"^\$ (rtae .*)$", PAGE, re.MULTILINE)]
+    assert len(commands) == 2
+    for words in commands:
+        module = importlib.import_module(cli.COMMANDS[words[1]][0])
+        monkeypatch.setattr(module, "run", lambda arguments: 0)
+        assert cli.main(words[1:]) == 0
 
 
 def test_table_of_errors_is_the_tree():
