@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "latency": ("rtae.cli.latency", "prove the delay of a model, measure the round trip of devices"),
     "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
     "mic": ("rtae.cli.mic", "make a microphone without noise that every program can use"),
+    "stress": ("rtae.cli.stress", "put the live engine under load, see it come back"),
     "train": ("rtae.cli.train", "train a model, or adapt one to a room"),
 }
 """Command -> (module, one line of help)."""

@@ -1,0 +1,72 @@
+"""What a load does to a live stream is seen, and what it does not do is not."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from rtae.bench.load import LOADS
+from rtae.bench.stress import endure, to_text
+
+
+class Stream:
+    """A stream that plays dry signal at given times, in seconds from its start."""
+
+    models = ("a",)
+    active = True
+
+    def __init__(self, *dry):
+        self._dry = dry
+
+    def __enter__(self):
+        self._start = time.monotonic()
+        return self
+
+    def __exit__(self, *details):
+        pass
+
+    @property
+    def stats(self):
+        at = time.monotonic() - self._start
+        on_dry = any(begin <= at < end for begin, end in self._dry)
+        late = sum(begin <= at for begin, _ in self._dry)
+        return SimpleNamespace(
+            blocks=int(100 * at), late=late, xruns=0, failures=0, on_dry=on_dry, level=0, hop_p99_ms=1.0, hop_max_ms=2.0
+        )
+
+
+def test_outages_and_recovery_are_timed():
+    found = endure(lambda: Stream((0.3, 0.5), (0.9, 1.4)), "idle", 1.0, 1.5)
+    assert found.outages == 2 and found.late == 2 and found.blocks > 50
+    # The lower bounds hold on any machine, the upper ones leave it a stall.
+    assert 400 <= found.longest_outage_ms + 100 and 300 <= found.recovery_ms <= 700
+    assert "| idle |" in to_text([found])
+
+
+def test_a_stream_that_stays_dry_has_not_recovered():
+    found = endure(lambda: Stream((0.1, 99.0)), "idle", 0.3, 0.5)
+    assert found.recovery_ms is None and found.outages == 1
+    assert "never" in to_text([found])
+
+
+def test_a_stream_that_is_never_dry_has_nothing_to_recover_from():
+    found = endure(lambda: Stream(), "idle", 0.3, 0.5)
+    assert (found.recovery_ms, found.outages, found.longest_outage_ms) == (0.0, 0, 0.0)
+
+
+@pytest.mark.parametrize("load", ["cpu", "interpreter", "garbage", "memory"])
+def test_a_load_takes_processor_time_and_ends(load):
+    def used():
+        # Children count once they have ended.
+        times = os.times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    threads, before = threading.active_count(), used()
+    with LOADS[load]():
+        time.sleep(1.0)
+    assert used() - before > 0.2
+    assert threading.active_count() == threads
