@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,22 @@ def agree(value: bool) -> bool:
     return answer[0]
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; its gradient is summed likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation over the batches of all processes together, so that two see what one with both would.
 
@@ -76,7 +92,7 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         count = x.numel() / x.shape[1] * dist.get_world_size()
         sums = torch.stack([x.float().sum((0, 2, 3)), x.float().square().sum((0, 2, 3))])
-        mean, square = all_reduce(sums) / count
+        mean, square = _Sum.apply(sums) / count
         variance = square - mean.square()
         with torch.no_grad():
             momentum = self.momentum or 0.0
