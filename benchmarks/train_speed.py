@@ -2,9 +2,10 @@
 
 python -m benchmarks.train_speed SPEECH NOISE [--config denoise-8ms] [--steps 8] [-o DIR]
 
-Every variant runs in a process of its own, on the same examples from the same seed; the losses of the first steps stand
-beside the times, so that a fast variant which learns something else is seen. "plain" is the same network with torch's own
-recurrence, automatic differentiation of the loss, float32 and the allocator as it comes.
+Every variant runs in a process of its own, on the same examples from the same seed; the loss of the last step stands
+beside the times, so that a fast variant which learns something else is seen (of two processes, it is that of the
+first's half of the batch). "plain" is the same network with torch's own recurrence, automatic differentiation of the
+loss, float32 and the allocator as it comes.
 """
 
 from __future__ import annotations

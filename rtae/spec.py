@@ -86,7 +86,7 @@ class ModelSpec:
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ModelFormatError(f"model spec: {name} is {value!r}, expected an integer from {low} to {high}")
         if self.kind != "denoiser" and not (self.codebooks and self.codebook_bits):
-            raise ModelFormatError(f"model spec: a model of kind {self.kind!r} must declare codebooks and codebook_bits")
+            raise ModelFormatError(f"model spec: kind {self.kind!r} must declare codebooks and codebook_bits")
 
     @property
     def algorithmic_latency(self) -> int:
@@ -127,7 +127,7 @@ class ModelSpec:
             raise ModelFormatError(f"model spec has format_version {version!r}; export the model again")
         if version > FORMAT_VERSION:
             raise ModelFormatError(
-                f"model has format {version}, this rtae reads up to {FORMAT_VERSION}; upgrade with 'pip install -U rtae'"
+                f"model has format {version}, this rtae reads up to {FORMAT_VERSION}: pip install -U rtae"
             )
         declared = data.get("algorithmic_latency")
         names = {item.name for item in dataclasses.fields(cls)}

@@ -107,7 +107,7 @@ def test_rate_out_of_range(tmp_path, build, refused):
         ("text", "onnxruntime cannot load"),
         ("half", "cut short"),
         ("foreign", "not an rtae model"),
-        ("newer format", "upgrade with 'pip install -U rtae'"),
+        ("newer format", "pip install -U rtae"),
         ("wrong signature", "inputs are"),
         ("folder", "neither a file nor a shipped model"),
     ],
