@@ -175,11 +175,12 @@ def sections(report: Document) -> list[tuple[str, list[str], list[list[str]]]]:
             str(system.get("nodes", "")),
             f"{system['file_times_real_time']:.0f}" if "file_times_real_time" in system else "",
             f"{system['agreement']:.3f}" if "agreement" in system else "",
+            f"{system['error']:.0e}" if "error" in system else "",
         ]
         for system in systems
     ]
     heading = ["system", "hop", "start ms", "first hop ms", "memory MiB", "kept bytes a hop", "KiB", "nodes"]
-    result.append(("Systems", [*heading, "file x real time", "bench / plain loop"], facts))
+    result.append(("Systems", [*heading, "file x real time", "bench / plain loop", "error"], facts))
     streams = [
         [
             system["name"],

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from rtae.bench.checks import difference
 from rtae.bench.driver import Driver, open_session
 from rtae.bench.hops import Steppable, agreement, noise, time_calls, time_hops
 from rtae.bench.layout import Layout, recognise
 from rtae.bench.load import LOADS
 from rtae.bench.machine import resident_mib
 from rtae.bench.nodes import operator_costs
+from rtae.bench.probe import speech_like
 from rtae.bench.streams import streams_per_core
 from rtae.denoise import Denoiser, denoise
 
@@ -25,6 +27,7 @@ BLOCKS = (64, 128, 256, 480, 512, 1024)
 THREADS = (1, 2)
 _ALLOCATION_HOPS = 200
 _FILE_S = 10.0
+_CORRECT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, A
 def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
     """Measure what only a model of rtae has: size, nodes, file throughput, variants, streams; and check the bench.
 
-    ``agreement`` is the bench's time of a step over that of a plain onnxruntime loop in the same run.
+    ``agreement`` is the bench's time of a step over that of a plain onnxruntime loop in the same run; ``error`` the
+    largest difference between what the two give, relative to the peak.
     """
     session = open_session(path)
     layout = recognise(session)
@@ -108,6 +112,7 @@ def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
         "nodes": sum(item.nodes for item in costs),
         "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
         "agreement": _agreement(path, layout, frames),
+        "error": _error(path, layout, driver),
         "file_times_real_time": _throughput(path, layout.sample_rate),
     }
     if extent.variants:
@@ -133,6 +138,15 @@ def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> floa
             feed[name] = state
 
     return agreement(driver.step, plain, frames)
+
+
+def _error(path: Path, layout: Layout, driver: Driver) -> float:
+    """Hold what the engine gives against a plain loop: a time says nothing of a wrong result."""
+    audio = speech_like(layout.sample_rate, _CORRECT_S)[np.newaxis]
+    plain = driver.sound(driver.run(driver.frames(audio)), audio)
+    assert plain is not None
+    engine = Denoiser(path, sample_rate=layout.sample_rate, block_size=layout.hop)
+    return difference(engine.process(audio[0, : plain.shape[1]]), plain[0])
 
 
 def _throughput(path: Path, sample_rate: int) -> float:
