@@ -1,0 +1,1 @@
+"""Thin adapters to voice-agent frameworks, each an extra of its own: ``pipecat``, ``livekit``."""
