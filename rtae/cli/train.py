@@ -93,17 +93,16 @@ def _train(arguments: argparse.Namespace, config: TrainConfig, folders: Folders,
 
 
 def _search(arguments: argparse.Namespace, config: TrainConfig, folders: Folders, output: Path) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from rtae.train.search import search
 
     trials = search(config, folders, output, arguments.search, arguments.budget or 5.0, arguments.folds)
-    table = Table("validation", *trials[0].choice, "parameters", "us a hop")
+    rows = [["validation", *trials[0].choice, "parameters", "us a hop"]]
+    rows.append(["---"] * len(rows[0]))
     for trial in sorted(trials, key=lambda item: item.score):
-        row = [f"{trial.score:.4f} ± {trial.spread:.4f}", *map(str, trial.choice.values())]
-        table.add_row(*row, f"{trial.parameters:,}", f"{trial.microseconds:.0f}")
-    Console().print(table)
+        score = f"{trial.score:.4f} ± {trial.spread:.4f}"
+        rows.append([score, *map(str, trial.choice.values()), str(trial.parameters), f"{trial.microseconds:.0f}"])
+    for row in rows:
+        print("|", " | ".join(row), "|")
     best = min(trials, key=lambda item: item.score)
     path = output / "best.toml"
     path.write_text(best.toml(dataclasses.replace(config)), encoding="utf-8")

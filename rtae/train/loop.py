@@ -245,14 +245,15 @@ class Trainer:
                 self.steps = min(o.steps, first + max(20, int(600 * budget_minutes / (now - began))))
             if self.world.leads and (self.step % PROGRESS_STEPS == 0 or self.step == self.steps):
                 self._report(log, running, self.step - first, now - began)
-            if self.step % o.validate_every == 0 or self.step == self.steps:
-                if agree(self._validated(log)):
-                    break
+            late = budget_minutes is not None and now - began > 60 * budget_minutes
+            over = agree(late) or self.step == self.steps
+            if self.step % o.validate_every == 0 or over:
+                over = agree(self._validated(log)) or over
+            if over:
+                break
             if now - saved > 60 * o.checkpoint_minutes:
                 self.save(LAST)
                 saved = now
-            if budget_minutes is not None and agree(now - began > 60 * budget_minutes):
-                break
         self.save(LAST)
         if log is not None:
             log.close()

@@ -17,7 +17,8 @@ SECONDS = 12
 
 def synthetic_noise(speech: Store, cache: str | Path, seed: int, count: int = 100) -> Store:
     """Render ``count`` recordings of 12 s, all kinds equally often; babble is mixed from ``speech``."""
-    key = f"synthetic 1 {seed} {count} {len(speech.recordings)} {speech.seconds}"
+    voices = [item.path for item in speech.recordings]
+    key = f"synthetic 1 {seed} {count} {voices}"
     return store_rendered(_render(speech, seed, count), key, cache, speech.sample_rate)
 
 
