@@ -16,7 +16,7 @@ WINDOW_S = 0.2
 """Length of a window: at an offset of 100 ppm the delay moves by 1 sample of 48 kHz within it."""
 
 LEAST_PEAK = 6.0
-"""Peak over the root mean square of the correlation around it: noise alone reaches 4.5 in a second of lags."""
+"""Peak over the root mean square of the correlation around it: noise alone reaches 5 in a second of lags."""
 
 AGREE_S = 0.002
 """Windows this close to the common line agree."""

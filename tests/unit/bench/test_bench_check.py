@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -176,3 +178,15 @@ def test_the_plain_driver_streams_rows_apart(build):
     signals = np.arange(2 * 1280, dtype=np.float32).reshape(2, 1280)
     sound = driver.sound(driver.run(driver.frames(signals)), signals)
     assert np.array_equal(sound[:, 192:], signals[:, :-192]) and not np.any(sound[:, :192])
+
+
+def test_the_layout_in_the_documentation_is_read(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "latency.md").read_text()
+    lines = page.partition("    # layout.toml\n")[2].partition("\n\n")[0].splitlines()
+    assert len(lines) >= 6
+    path = tmp_path / "layout.toml"
+    path.write_text("\n".join(line.removeprefix("    ") for line in lines))
+    layout = read_layout(path)
+    assert (layout.hop, layout.delay, layout.states) == (256, 256, (("h_in", "h_out"),))
+    path.write_text("\n".join(line.removeprefix("    ").removeprefix("# ") for line in lines))
+    assert read_layout(path).constants == {"strength": 1.0} and read_layout(path).span == 512
