@@ -1,10 +1,10 @@
 """Program: what a model does in a process of its own, whose sessions do not flush denormals.
 
-python -m rtae.bench.apart MODEL.onnx OUTPUTS.npy < layout.json
+python -m rtae.bench.apart MODEL.onnx FRAMES.npy OUTPUTS.npy < layout.json
 
-Prints how a dying signal fares as JSON, and leaves what the model makes of two seconds of speech in OUTPUTS.npy. A
-process of its own, because onnxruntime sets the processor's flag for the thread of the first session that asks, and
-seeds its generators once in a process.
+Prints how a dying signal fares as JSON, and leaves what the model makes of the frames in OUTPUTS.npy. A process of
+its own, because onnxruntime sets the processor's flag for the thread of the first session that asks, and seeds its
+generators once in a process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 
 from rtae.bench.driver import Array, Driver, open_session
 from rtae.bench.layout import make_layout
-from rtae.bench.probe import speech_like
 
 TINY = 1e-39
 """Smaller than the smallest normal float32, 1.18e-38."""
@@ -90,11 +89,11 @@ def _times(driver: Driver, frames: Iterable[Array]) -> np.ndarray:
     return np.array(seconds)
 
 
-def main(model: str, outputs: str) -> None:
+def main(model: str, frames: str, outputs: str) -> None:
     """Look, and report."""
     layout = make_layout(json.load(sys.stdin))
     driver = Driver(open_session(model, flush_denormals=False), layout)
-    np.save(outputs, driver.run(driver.frames(speech_like(layout.sample_rate, 2.0)[np.newaxis])))
+    np.save(outputs, driver.run(np.load(frames)))
     # The lesser of two: a busy machine only ever makes things slower.
     runs = [dying(driver) for _ in range(2)]
     found = runs[0] | {"slow_down": min(run["slow_down"] for run in runs), "processor": processor_slow_down()}

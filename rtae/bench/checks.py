@@ -80,8 +80,9 @@ class Subject:
             If the model fails there.
         """
         with tempfile.TemporaryDirectory() as folder:
-            outputs = Path(folder) / "outputs.npy"
-            program = [sys.executable, "-m", "rtae.bench.apart", str(self.path), str(outputs)]
+            frames, outputs = Path(folder) / "frames.npy", Path(folder) / "outputs.npy"
+            np.save(frames, self.frames)
+            program = [sys.executable, "-m", "rtae.bench.apart", *map(str, (self.path, frames, outputs))]
             given = json.dumps(self.layout.as_dict())
             result = subprocess.run(program, input=given, capture_output=True, text=True, timeout=_PATIENCE_S)
             if result.returncode:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 Signal = NDArray[np.float32]
 
@@ -67,6 +66,8 @@ def _fricative(random: np.random.Generator, sample_rate: int, count: int) -> NDA
 
 
 def _resonance(signal: NDArray[np.float64], centre_hz: float, sample_rate: int) -> NDArray[np.float64]:
+    from scipy.signal import lfilter  # takes a second to import, and not every program of the laboratory needs it
+
     radius = np.exp(-np.pi * _BANDWIDTH_HZ / sample_rate)
     feedback = [1.0, -2.0 * radius * np.cos(2.0 * np.pi * centre_hz / sample_rate), radius**2]
     return np.asarray(lfilter([1.0 - radius], feedback, signal))
