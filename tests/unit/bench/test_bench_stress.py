@@ -47,6 +47,12 @@ def test_outages_and_recovery_are_timed():
     assert "| idle |" in to_text([found])
 
 
+def test_a_short_return_is_no_recovery():
+    # Processed signal for 50 ms at 1.2 s, for good at 1.5 s; the load ends at 1.0 s.
+    found = endure(lambda: Stream((0.9, 1.2), (1.25, 1.5)), "idle", 1.0, 1.5)
+    assert 400 <= found.recovery_ms <= 800
+
+
 def test_a_stream_that_stays_dry_has_not_recovered():
     found = endure(lambda: Stream((0.1, 99.0)), "idle", 0.3, 0.5)
     assert found.recovery_ms is None and found.outages == 1
