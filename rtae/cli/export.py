@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rtae.cli.torch_extra import need_torch
 from rtae.errors import ParameterError
+
+if TYPE_CHECKING:
+    from rtae.train.config import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="best.safetensors of a training")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="model file to write (.onnx)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="model file to write (.onnx); for a codec the folder of its two files",
+    )
     parser.add_argument("--name", help="name of the model (that of its configuration)")
     parser.add_argument("--data", default="", metavar="TEXT", help="what it was trained on and under which licences")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="also write the averaged weights (.safetensors)")
@@ -23,18 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, verify, write, and print what the verification found."""
     need_torch()
-    from rtae.train.export import export_denoiser
     from rtae.train.loop import prepare_process
-    from rtae.train.session import load_denoiser, save_weights
+    from rtae.train.session import is_codec, save_weights
 
-    for path in (arguments.output, arguments.weights, arguments.int8):
+    coding = is_codec(arguments.checkpoint)
+    if coding and arguments.int8:
+        raise ParameterError("--int8 is for denoisers; leave it out for a codec")
+    # the names of a codec's files are known only to its export, which checks them itself
+    for path in (None if coding else arguments.output, arguments.weights, arguments.int8):
         if path is not None and path.exists() and not arguments.force:
             raise ParameterError(f"{path} exists; --force overwrites it")
     prepare_process(1)
-    net, config, facts = load_denoiser(arguments.checkpoint)
-    hours = facts["examples"] * config.data.segment_s / 3600
-    training = {"data": arguments.data, "hours_heard": round(hours, 2), "steps": facts["step"]}
-    found = export_denoiser(net, arguments.output, arguments.name or config.name, training)
+    found = _codec(arguments) if coding else _denoiser(arguments)
     if arguments.weights:
         save_weights(arguments.checkpoint, arguments.weights)
     if arguments.int8:
@@ -44,3 +55,26 @@ def run(arguments: argparse.Namespace) -> int:
     for name, value in found.items():
         print(f"{name:24} {value:.3g}" if isinstance(value, float) else f"{name:24} {value}")
     return 0
+
+
+def _denoiser(arguments: argparse.Namespace) -> dict[str, Any]:
+    from rtae.train.export import export_denoiser
+    from rtae.train.session import load_denoiser
+
+    net, config, facts = load_denoiser(arguments.checkpoint)
+    name = arguments.name or config.name
+    return export_denoiser(net, arguments.output, name, _training(arguments, config, facts))
+
+
+def _codec(arguments: argparse.Namespace) -> dict[str, Any]:
+    from rtae.train.export_codec import export_codec
+    from rtae.train.session import load_codec
+
+    codec, config, facts = load_codec(arguments.checkpoint)
+    name, training = arguments.name or config.name, _training(arguments, config, facts)
+    return export_codec(codec, arguments.output, name, training, overwrite=arguments.force)
+
+
+def _training(arguments: argparse.Namespace, config: TrainConfig, facts: dict[str, Any]) -> dict[str, Any]:
+    hours = facts["examples"] * config.data.segment_s / 3600
+    return {"data": arguments.data, "hours_heard": round(hours, 2), "steps": facts["step"]}

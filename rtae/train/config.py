@@ -112,6 +112,64 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class CodecConfig:
+    """Size of the codec's network and how it is trained, see :mod:`rtae.train.codec_nets`.
+
+    Attributes
+    ----------
+    sample_rate, hop, analysis, synthesis : int
+        Rate in hertz; hop, window of the encoder and window of the decoder in samples. The algorithmic latency of
+        encoder and decoder together is ``synthesis``.
+    width, encoder_blocks, decoder_blocks, kernel : int
+        Width of the dense layers, blocks of encoder and decoder, frames a block's convolution sees.
+    latent : int
+        Numbers a frame between encoder and decoder.
+    bottleneck : str
+        ``codes`` for residual vector quantisation, ``gaussian`` for the variational twin.
+    stages, bits : int
+        Codes a frame and bits of each.
+    code_decay : float
+        Decay a step of the moving averages that are the codebooks.
+    commitment_weight : float
+        Weight of the distance between latents and their codes.
+    divergence_weight, warmup_steps : float, int
+        Weight of the Gaussian's divergence in nats a frame, and steps over which it grows from zero.
+    mel_windows, mel_weight : tuple of int, float
+        STFT windows in samples of the mel loss, and its weight.
+    part : str
+        What is trained: ``all``; ``decoder``, on latents of a finished encoder; or ``encoder``, for a finished decoder.
+    adversarial_weight, feature_weight : float
+        Weights of the adversarial and the feature-matching term; 0 and 0 train without discriminator.
+    discriminator_windows, discriminator_channels : tuple of int, int
+        STFT windows of the discriminators, and channels of each.
+    """
+
+    sample_rate: int = 24000
+    hop: int = 240
+    analysis: int = 720
+    synthesis: int = 480
+    width: int = 256
+    encoder_blocks: int = 3
+    decoder_blocks: int = 4
+    kernel: int = 5
+    latent: int = 64
+    bottleneck: str = "codes"
+    stages: int = 9
+    bits: int = 10
+    code_decay: float = 0.99
+    commitment_weight: float = 0.25
+    divergence_weight: float = 1e-3
+    warmup_steps: int = 2000
+    mel_windows: tuple[int, ...] = (256, 512, 1024, 2048)
+    mel_weight: float = 1.0
+    part: str = "all"
+    adversarial_weight: float = 0.0
+    feature_weight: float = 0.0
+    discriminator_windows: tuple[int, ...] = (256, 512, 1024)
+    discriminator_channels: int = 16
+
+
+@dataclass(frozen=True)
 class OptimConfig:
     """How the weights are found.
 
@@ -162,13 +220,22 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole training: ``name`` of the model and the four tables of the TOML file."""
+    """A whole training: ``name`` of the model and the tables of the TOML file.
+
+    With a table ``codec`` it is a codec that is trained, and ``net`` is not used.
+    """
 
     name: str = "denoise"
     data: DataConfig = field(default_factory=DataConfig)
     net: NetConfig = field(default_factory=NetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    codec: CodecConfig | None = None
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate in hertz of the recordings that are trained on."""
+        return self.net.sample_rate if self.codec is None else self.codec.sample_rate
 
     def to_json(self) -> str:
         """Return the configuration as JSON, the form kept in a checkpoint."""
@@ -204,12 +271,14 @@ def parse_config(data: dict[str, Any]) -> TrainConfig:
     """
     sections = {"data": DataConfig, "net": NetConfig, "loss": LossConfig, "optim": OptimConfig}
     for key in data:
-        if key != "name" and key not in sections:
-            raise ParameterError(f"config: unknown entry {key!r}; known: name, {', '.join(sections)}")
+        if key not in ("name", "codec", *sections):
+            raise ParameterError(f"config: unknown entry {key!r}; known: name, {', '.join(sections)}, codec")
     name = data.get("name", TrainConfig.name)
     if not isinstance(name, str) or not name:
         raise ParameterError("config: name must be a non-empty string")
     parts: dict[str, Any] = {key: _section(cls, key, data.get(key, {})) for key, cls in sections.items()}
+    if data.get("codec") is not None:
+        parts["codec"] = _section(CodecConfig, "codec", data["codec"])
     return TrainConfig(name=name, **parts)
 
 

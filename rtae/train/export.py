@@ -45,25 +45,37 @@ class _Step(nn.Module):
 def denoiser_to_onnx(net: Denoiser) -> onnx.ModelProto:
     """Return one streaming step of ``net`` as an ONNX graph after the contract in ``models/README.md``."""
     net = net.eval().float()
-    for module in net.modules():
-        if isinstance(module, Gru):
-            module.freeze()
     rows = 2  # one would be taken for a constant
     arguments = (
         torch.zeros(rows, net.config.hop),
         net.initial_state(rows),
         torch.full((rows, 1), UNLIMITED_DB),
     )
+    return step_to_onnx(
+        _Step(net), arguments, ["audio", "state", "attenuation_limit_db"], ["audio_out", "state_out", "speech"]
+    )
+
+
+def step_to_onnx(
+    module: nn.Module, arguments: tuple[Tensor, ...], inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    """Return ``module`` as an ONNX graph whose inputs and outputs all have a dynamic first axis.
+
+    ``arguments`` are examples of the inputs; they need two rows, as one would be taken for a constant.
+    """
+    for part in module.modules():
+        if isinstance(part, Gru):
+            part.freeze()
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     with torch.no_grad(), quiet():
         program = torch.onnx.export(
-            _Step(net).eval(),
+            module.eval(),
             arguments,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["audio", "state", "attenuation_limit_db"],
-            output_names=["audio_out", "state_out", "speech"],
-            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             external_data=False,
             verbose=False,
         )
@@ -102,7 +114,7 @@ def denoiser_spec(net: Denoiser, name: str, training: Mapping[str, Any], metrics
         bandwidth_hz=c.sample_rate / 2,
         training={"parameters": parameter_count(net), "net": dataclasses.asdict(c), **training},
         metrics=metrics,
-        commit=_commit(),
+        commit=revision(),
     )
 
 
@@ -186,7 +198,7 @@ def stream(path: Path, audio: np.ndarray, attenuation_limit_db: float) -> np.nda
     return np.concatenate(hops, axis=1)
 
 
-def _commit() -> str:
+def revision() -> str:
     """Return the short revision of the source tree, empty outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:

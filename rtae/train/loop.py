@@ -146,9 +146,9 @@ class Trainer:
         """
         tensors, facts = load_checkpoint(path)
         ours, theirs = json.loads(self.config.to_json()), facts["config"]
-        for section in ("net", "data", "loss"):
-            for key, value in ours[section].items():
-                found = theirs.get(section, {}).get(key, value)
+        for section in ("net", "data", "loss", "codec"):
+            for key, value in (ours[section] or {}).items():
+                found = (theirs.get(section) or {}).get(key, value)
                 if found != value:
                     raise ModelFormatError(
                         f"{path} was trained with {section}.{key} = {found}, the config says {value}: "

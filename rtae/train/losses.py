@@ -78,6 +78,15 @@ class _SpectralLoss(torch.autograd.Function):
         return gradient * outer[0], None, None, None, None
 
 
+def spectral_loss(estimate: Tensor, clean: Tensor, window: Tensor, weight: Tensor, config: LossConfig) -> Tensor:
+    """Return the compressed-spectrum error of ``estimate`` and ``clean`` (batch, samples) at one resolution.
+
+    ``window`` (even size,) is applied every half of its length, ``weight`` (size / 2 + 1,) to the frequencies.
+    """
+    loss: Tensor = _SpectralLoss.apply(estimate, clean, window, weight, config)
+    return loss
+
+
 class DenoisingLoss(nn.Module):
     """Weighted sum of the terms named in :class:`rtae.train.config.LossConfig`.
 
@@ -112,7 +121,7 @@ class DenoisingLoss(nn.Module):
         terms = {}
         for size in c.windows:
             window, weight = self.get_buffer(f"window_{size}"), self.get_buffer(f"weight_{size}")
-            terms[f"spectrum_{size}"] = _SpectralLoss.apply(estimate, clean, window, weight, c) / len(c.windows)
+            terms[f"spectrum_{size}"] = spectral_loss(estimate, clean, window, weight, c) / len(c.windows)
         terms["wave"] = c.wave_weight * (estimate - clean).abs().mean()
         terms["speech"] = c.speech_weight * F.binary_cross_entropy_with_logits(speech, active)
         return {"total": torch.stack(list(terms.values())).sum(), **terms}

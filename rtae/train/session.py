@@ -8,13 +8,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from rtae.errors import ParameterError
 from rtae.shipped import find
 from rtae.train.checkpoint import load_checkpoint, save_checkpoint
+from rtae.train.codec_nets import Codec
+from rtae.train.coding import CodingNet, CodingTask
 from rtae.train.config import TrainConfig, load_config, parse_config
 from rtae.train.denoising import DenoisingTask
 from rtae.train.distributed import World
-from rtae.train.loop import Trainer
+from rtae.train.loop import Task, Trainer
 from rtae.train.mix import Material, Mixer
 from rtae.train.nets import Denoiser
 from rtae.train.rooms import simulated_rooms
@@ -55,7 +59,7 @@ def open_material(config: TrainConfig, folders: Folders, fold: int = 0) -> tuple
 
     ``fold`` chooses which speakers and classes are held out, for cross-validation.
     """
-    rate = config.net.sample_rate
+    rate = config.sample_rate
     speech, noise = (open_store(folder, folders.cache, rate) for folder in (folders.speech, folders.noise))
     parts = zip(speech.split(VALIDATION_SHARE, fold), noise.split(VALIDATION_SHARE, fold), (1, 2), strict=True)
 
@@ -74,7 +78,8 @@ def make_trainer(config: TrainConfig, folders: Folders, output: Path, world: Wor
         raise ParameterError(f"optim.batch is {config.optim.batch}; it must divide by the {world.size} processes")
     training, validation = open_material(config, folders, fold)
     mixer = Mixer(training, config.data, config.optim.seed)
-    task = DenoisingTask(config, mixer, Mixer(validation, config.data, VALIDATION_SEED))
+    task_of = DenoisingTask if config.codec is None else CodingTask
+    task: Task = task_of(config, mixer, Mixer(validation, config.data, VALIDATION_SEED))
     return Trainer(config, task, output, world)
 
 
@@ -82,9 +87,31 @@ def load_denoiser(path: Path) -> tuple[Denoiser, TrainConfig, dict[str, Any]]:
     """Return the averaged network of a checkpoint, its configuration and the checkpoint's facts."""
     tensors, facts = load_checkpoint(path)
     config = parse_config(facts["config"])
+    if config.codec is not None:
+        raise ParameterError(f"{path} is a codec's checkpoint, a denoiser's is needed")
     net = Denoiser(config.net).eval()
-    net.load_state_dict({k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")})
+    net.load_state_dict(_averaged(tensors))
     return net, config, facts
+
+
+def load_codec(path: Path) -> tuple[Codec, TrainConfig, dict[str, Any]]:
+    """Return the averaged codec of a checkpoint, its configuration and the checkpoint's facts."""
+    tensors, facts = load_checkpoint(path)
+    config = parse_config(facts["config"])
+    if config.codec is None:
+        raise ParameterError(f"{path} is a denoiser's checkpoint, a codec's is needed")
+    net = CodingNet(config.codec).eval()
+    net.load_state_dict(_averaged(tensors))
+    return net.codec, config, facts
+
+
+def is_codec(path: Path) -> bool:
+    """Return whether the checkpoint at ``path`` is a codec's."""
+    return load_checkpoint(path)[1]["config"].get("codec") is not None
+
+
+def _averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix("average."): value for key, value in tensors.items() if key.startswith("average.")}
 
 
 def save_weights(checkpoint: Path, path: Path) -> None:
