@@ -136,7 +136,7 @@ class Model:
         if codes.dtype.kind not in "iu":
             raise ParameterError(f"codes must be integers, got {codes.dtype}")
         low, high = int(codes.min()), int(codes.max())
-        if low < -1 or high >> self.spec.codebook_bits:
+        if low < -1 or high >= 1 << self.spec.codebook_bits:
             raise ParameterError(f"codes from {low} to {high}; allowed are -1 to {2**self.spec.codebook_bits - 1}")
         self._codes_in[:] = codes
         return self._audio_out[self._advance()]

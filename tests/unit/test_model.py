@@ -124,6 +124,10 @@ class TestCodec:
         np.testing.assert_array_equal(audio[:, :5], 1.0)
         np.testing.assert_array_equal(audio[:, 5:], 0.0)
 
+    def test_a_hop_of_which_nothing_was_sent_is_decoded_too(self, build: Build) -> None:
+        audio = Model(build("decoder")).decode_step(np.full((1, 32), -1, np.int64))
+        np.testing.assert_array_equal(audio, np.zeros((1, 32), np.float32))
+
     @pytest.mark.parametrize("code", [-2, 65536])
     def test_codes_out_of_range_are_refused(self, build: Build, code: int) -> None:
         with pytest.raises(ParameterError, match=r"allowed are -1 to 65535"):
