@@ -127,7 +127,8 @@ class ModelSpec:
             raise ModelFormatError(f"model spec has format_version {version!r}; export the model again")
         if version > FORMAT_VERSION:
             raise ModelFormatError(
-                f"model has format {version}, this rtae reads up to {FORMAT_VERSION}: pip install -U rtae"
+                f"model has format {version}, this rtae reads up to {FORMAT_VERSION}; "
+                "upgrade with 'pip install -U rtae'"
             )
         declared = data.get("algorithmic_latency")
         names = {item.name for item in dataclasses.fields(cls)}
