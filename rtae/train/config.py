@@ -69,6 +69,8 @@ class NetConfig:
         Bottleneck blocks.
     dropout : float
         Share of the full-band recurrence's inputs set to zero in training.
+    floor : float
+        Gain at which the input always stays in the output: it covers up what the mask takes away wrongly.
     """
 
     sample_rate: int = 48000
@@ -82,6 +84,7 @@ class NetConfig:
     full_band: int = 96
     blocks: int = 2
     dropout: float = 0.0
+    floor: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ class Denoiser(nn.Module):
         x = x + self.decoder(x) + stem
         mask = spread(self.mask(x), 4).float().reshape(time, batch, 2, c.bands).transpose(0, 1)
         passing = mask.new_tensor([1.0, 0.0])[:, None]
-        mask = dry[:, :, None, None] * passing + (1.0 - dry[:, :, None, None]) * mask
+        kept = (dry + (1.0 - dry) * c.floor)[:, :, None, None]
+        mask = kept * passing + (1.0 - kept) * mask
         # the interpolation's columns sum to one, so limiting the bands limits every bin
         mask = (mask.reshape(-1, c.bands) @ self.up).reshape(batch, time, 2, bins).transpose(2, 3).contiguous()
         return torch.view_as_complex(mask.float()), new_states, speech
