@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from typing import Any, TextIO
 
 from rtae.errors import RtaeError
@@ -22,6 +23,9 @@ from rtae.live.stream import SWITCH_INTERVAL_S
 
 BEAT_S = 0.05
 """How often the process shows that it lives and looks for events."""
+
+PATIENCE_S = 5.0
+"""Time to close the devices once the host is gone."""
 
 
 def main() -> int:
@@ -110,6 +114,9 @@ def _listen(orders: queue.SimpleQueue[dict[str, Any] | None]) -> None:
     for line in sys.stdin.buffer:
         orders.put(json.loads(line))
     orders.put(None)
+    # The host closed the pipe or is gone. A sound server that hangs must not keep this process alive for ever.
+    time.sleep(PATIENCE_S)
+    os._exit(1)
 
 
 def _tell(answers: TextIO, **message: object) -> None:
