@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rtae.atomic import AtomicFile
+from rtae.cli.folder import report_folder
 from rtae.errors import ModelFormatError, ParameterError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError(f"--threshold is {arguments.threshold:g}; it must be at least 1")
     older = None if arguments.compare is None else read_document(Path(arguments.compare))
     quality = None if arguments.quality is None else _read_quality(Path(arguments.quality))
-    folder = None if arguments.output is None else _make_folder(arguments.output)
+    folder = None if arguments.output is None else report_folder(arguments.output)
     machine = describe() | {"governor": governor(), "load_average": load_average()}
     extent = Extent(hops=arguments.hops, loads=arguments.loads)
     systems, budgets = _measure(arguments, extent)
@@ -103,16 +104,6 @@ def _read_quality(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or "measures" not in data or "systems" not in data:
         raise ParameterError(f"{path} is no report of 'rtae eval'; name its evaluation.json")
     return data
-
-
-def _make_folder(name: str) -> Path:
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        AtomicFile(folder / "bench.json").discard()
-    except OSError as error:
-        raise ParameterError(f"cannot write to the folder {folder}: {error.strerror}; choose another") from None
-    return folder
 
 
 def _write(folder: Path, report: dict[str, Any], quality: dict[str, Any] | None) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtae.atomic import AtomicFile
+from rtae.cli.folder import report_folder
 from rtae.errors import ParameterError
 from rtae.evaluate import environment, pictures
 from rtae.evaluate.pairs import read_pairs
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print, and write the report if a folder is given."""
     if arguments.seed < 0:
         raise ParameterError(f"seed is {arguments.seed}; it must be 0 or more")
-    folder = None if arguments.output is None else _make_folder(arguments.output)
+    folder = None if arguments.output is None else report_folder(arguments.output)
     with environment.one_thread():
         pairs = read_pairs(arguments.pairs)
         systems: list[System] = [*_models(arguments.models), *map(make_peer, arguments.peers)]
@@ -78,17 +79,6 @@ def _models(paths: Sequence[str]) -> Iterator[ModelSystem]:
     stems = Counter(Path(path).stem for path in paths)
     for path in paths:
         yield ModelSystem(path, Path(path).stem if stems[Path(path).stem] == 1 else path)
-
-
-def _make_folder(name: str) -> Path:
-    """Make the folder and prove that it can be written to: minutes from now is too late to learn that it cannot."""
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        AtomicFile(folder / "evaluation.json").discard()
-    except OSError as error:
-        raise ParameterError(f"cannot write to the folder {folder}: {error.strerror}; choose another") from None
-    return folder
 
 
 def _write(folder: Path, report: Report) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rtae.atomic import AtomicFile
 from rtae.errors import ModelFormatError, RtaeError
 
 FACTS = "rtae"
@@ -24,14 +24,10 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any
     RtaeError
         If the file cannot be written, for instance because the disk is full; the previous checkpoint is untouched.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, part, {FACTS: json.dumps(facts)})
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with AtomicFile(path) as part:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, part, {FACTS: json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
         raise RtaeError(
             f"cannot write checkpoint {path} ({error}); the previous one is kept: free some space"
         ) from None

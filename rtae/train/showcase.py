@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from rtae.atomic import AtomicFile
 from rtae.train.config import TrainConfig
 from rtae.train.mix import Mixer
 from rtae.train.pictures import spectrogram_figure
@@ -24,9 +25,9 @@ def write_showcase(config: TrainConfig, folders: Folders, output: Path) -> Path:
     parts = [_section(mixer, number) for number in range(EXAMPLES)]
     output.mkdir(parents=True, exist_ok=True)
     path = output / "index.html"
-    part = output / "index.html.part"
-    part.write_text(_PAGE.format(name=config.name, rate=mixer.sample_rate, body="\n".join(parts)), encoding="utf-8")
-    part.replace(path)
+    page = _PAGE.format(name=config.name, rate=mixer.sample_rate, body="\n".join(parts))
+    with AtomicFile(path) as part:
+        part.write_text(page, encoding="utf-8")
     return path
 
 
