@@ -1,12 +1,12 @@
-"""``rtae train``: train a model, adapt one to a room, search for a size, or show the training data."""
+"""``rtae train``: train a model or a classifier, adapt one to a room, search for a size, or show the training data."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtae.atomic import AtomicFile
 from rtae.cli.torch_extra import need_torch
 from rtae.errors import ParameterError
 
@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="name of a shipped configuration, or a .toml file")
     parser.add_argument("--speech", type=Path, metavar="DIR", help="clean speech (by default a few bundled minutes)")
     parser.add_argument("--noise", type=Path, metavar="DIR", help="noise without speech", required=True)
+    parser.add_argument(
+        "--sounds", type=Path, metavar="DIR", help="for a classifier (CONFIG heads/...): CLASS/SPEAKER-TAKE.wav"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="checkpoints and log (runs/NAME)")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help=f"decoded recordings ({CACHE})")
     parser.add_argument("--budget", type=float, metavar="MINUTES", help="shorten the schedule to this time")
@@ -44,7 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.budget is not None and arguments.budget <= 0:
         raise ParameterError(f"--budget is {arguments.budget}; give minutes above 0")
+    for option in ("search", "folds", "threads"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise ParameterError(f"--{option} is {value}; give 1 or more")
     prepare_process(arguments.threads)
+    if arguments.sounds or (arguments.config or "").startswith("heads/"):
+        return _classifier(arguments)
     folders = Folders(arguments.speech or bundled_speech(), arguments.noise, arguments.cache)
     config = _config(arguments)
     output = arguments.output or Path("runs") / config.name
@@ -88,7 +97,51 @@ def _train(arguments: argparse.Namespace, config: TrainConfig, folders: Folders,
         leave_world()
     if world.leads:
         print(f"{trainer.seconds / 3600:.2f} hours of audio; best validation loss {trainer.best:.4f}; "
-              f"next: rtae export {output / 'best.safetensors'} -o {config.name}.onnx")  # fmt: skip
+              f"next: {_next_step(config, output / 'best.safetensors')}")  # fmt: skip
+    return 0
+
+
+def _next_step(config: TrainConfig, best: Path) -> str:
+    """Return how the network becomes a model, and a codec is heard."""
+    if config.codec is None:
+        return f"rtae export {best} -o {config.name}.onnx"
+    export, model = f"rtae export {best} -o models/", f"models/{config.name}"
+    if config.codec.bottleneck == "gaussian":
+        hear = f"python examples/vae/vae.py -m {model} reconstruct speech.wav -o again.wav"
+    elif config.codec.part == "encoder":
+        return f"{export} (the encoder alone; it goes with the decoder it was trained for)"
+    else:
+        hear = f"rtae encode speech.wav speech.rtae -m {model} && rtae decode speech.rtae again.wav -m {model}"
+    return f"{export}\nthen hear it: {hear}"
+
+
+NOT_FOR_CLASSIFIERS = ("speech", "budget", "resume", "weights", "search", "show_data")
+
+
+def _classifier(arguments: argparse.Namespace) -> int:
+    from rtae.train.head_session import find_head_config, save_head, train_classifier
+    from rtae.train.loop import LAST
+
+    if not arguments.sounds or not arguments.config:
+        raise ParameterError(
+            "a classifier takes a CONFIG, as heads/recurrent, and --sounds with a folder for each class"
+        )
+    for option in NOT_FOR_CLASSIFIERS:
+        if getattr(arguments, option):
+            name = {"weights": "from"}.get(option, option.replace("_", "-"))
+            raise ParameterError(f"--{name} is not for classifiers; leave it out")
+    config = find_head_config(arguments.config)
+    output = arguments.output or Path("runs") / config.kind
+    if (output / LAST).exists():
+        raise ParameterError(f"{output} holds a training; -o writes elsewhere")
+    trained = train_classifier(config, arguments.sounds, arguments.noise)
+    output.mkdir(parents=True, exist_ok=True)
+    save_head(output / LAST, trained)
+    print(f"{len(trained.classes)} classes; right on speakers and noises never heard, and (to compare configurations) "
+          "on speakers held out beside them:")  # fmt: skip
+    for name, share in trained.test.items():
+        print(f"{name:6} {100 * share:5.1f} %  ({100 * trained.validation[name]:.1f} %)")
+    print(f"next: rtae export {output / LAST} -o {output.name}.onnx")
     return 0
 
 
@@ -105,6 +158,7 @@ def _search(arguments: argparse.Namespace, config: TrainConfig, folders: Folders
         print("|", " | ".join(row), "|")
     best = min(trials, key=lambda item: item.score)
     path = output / "best.toml"
-    path.write_text(best.toml(dataclasses.replace(config)), encoding="utf-8")
+    with AtomicFile(path) as part:
+        part.write_text(best.toml(config), encoding="utf-8")
     print(f"the best choice is in {path}")
     return 0

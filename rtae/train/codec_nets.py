@@ -1,7 +1,8 @@
 """The codec's network: encoder, bottleneck and decoder, for whole signals and for streaming hop by hop.
 
 Encoder and decoder are stacks of dense layers over the spectrum of one frame, with short causal convolutions and a
-recurrence over time. The decoder gives logarithmic magnitude and phase (Siuzdak, "Vocos", 2023). Nothing looks ahead.
+recurrence over time. The decoder gives real and imaginary parts and a logarithmic gain for each bin: a complex spectrum
+learns waveforms sooner than magnitude and phase do, and the gain covers the dynamic range. Nothing looks ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from rtae.train.nets import ENERGY_FLOOR, OVERLOAD, SILENCE, windows
 from rtae.train.quantize import GaussianBottleneck, ResidualQuantizer
 
 LOUDEST = 6.0
-"""Highest logarithmic magnitude of a bin; unit variance is 0."""
+"""Highest logarithmic gain of a bin; unit variance is 0."""
+QUIETEST_POWER = 1e-8
+NOISE_FROM_HZ = 4000.0
+"""Above it the bins' signs are random, frame by frame: few bits code no waveform there, and what a network repeats from
+frame to frame for want of one is heard as tones. (Perceptual noise substitution, as in AAC: Schulz, "Improving audio
+codecs by noise substitution", 1996.)"""
+NOISE_FRAMES = 128
 
 
 def _constant(value: np.ndarray) -> nn.Buffer:
@@ -98,7 +105,7 @@ class Encoder(nn.Module):
         window = windows(c.analysis, c.hop, c.synthesis)[0]
         spectrum = np.fft.rfft(np.eye(c.analysis) * (window / np.sqrt(np.square(window).sum())))
         self.transform = _constant(np.concatenate([spectrum.real, spectrum.imag], axis=1))
-        self.enter = nn.Linear(3 * (c.analysis // 2 + 1), c.width)
+        self.enter = nn.Linear(3 * (c.analysis // 2 + 1) + c.analysis + 1, c.width)
         self.trunk = Trunk(c.width, c.encoder_blocks, c.kernel)
         self.leave = nn.Linear(c.width, c.latent)
         self.state_sizes = [c.analysis - c.hop, *self.trunk.state_sizes]
@@ -111,16 +118,24 @@ class Encoder(nn.Module):
         audio = torch.where((level > SILENCE) & (level < OVERLOAD), audio, torch.zeros_like(audio))
         history = torch.cat([past, audio], dim=1)
         frames = history.unfold(1, c.analysis, c.hop) if audio.shape[1] > c.hop else history.unsqueeze(1)
-        real, imaginary = _exact(frames.transpose(0, 1), self.transform).chunk(2, dim=2)
+        x, states = self.trunk(self.enter(self._features(frames.transpose(0, 1))), states)
+        return self.leave(x).float(), torch.cat([history[:, -past.shape[1] :], *states], dim=1)
+
+    def _features(self, frames: Tensor) -> Tensor:
+        """Return, for ``frames`` (time, batch, analysis), their compressed spectra, their shapes and their levels."""
+        real, imaginary = _exact(frames, self.transform).chunk(2, dim=2)
         energy = (real.square() + imaginary.square()).clamp_min(ENERGY_FLOOR)
         gain = energy**-0.35
-        features = torch.cat([0.2 * torch.log(energy) + 1.5, real * gain, imaginary * gain], dim=2)
-        x, states = self.trunk(self.enter(features), states)
-        return self.leave(x).float(), torch.cat([history[:, -past.shape[1] :], *states], dim=1)
+        power = frames.square().mean(dim=2, keepdim=True).clamp_min(QUIETEST_POWER)
+        levels = [0.2 * torch.log(value) + 1.5 for value in (energy, power)]
+        return torch.cat([levels[0], real * gain, imaginary * gain, frames * power.rsqrt(), levels[1]], dim=2)
 
 
 class Decoder(nn.Module):
-    """From latent vectors to samples; the state is the overlap still to be completed, then the trunk's."""
+    """From latent vectors to samples.
+
+    The state is the overlap still to be completed, the number of the frame, then the trunk's.
+    """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -130,12 +145,15 @@ class Decoder(nn.Module):
         bins = c.synthesis // 2 + 1
         inverse = np.fft.irfft(np.concatenate([np.eye(bins), 1j * np.eye(bins)]), c.synthesis)
         self.transform = _constant(inverse * scale * synthesis)
+        signs = np.sign(np.random.default_rng(1).uniform(-1, 1, (NOISE_FRAMES, bins)))
+        signs[:, np.arange(bins) * c.sample_rate / c.synthesis < NOISE_FROM_HZ] = 1
+        self.signs = _constant(np.concatenate([signs, signs], axis=1))
         self.enter = nn.Linear(c.latent, c.width)
         self.trunk = Trunk(c.width, c.decoder_blocks, c.kernel)
-        self.leave = nn.Linear(c.width, 2 * bins)
+        self.leave = nn.Linear(c.width, 3 * bins)
         with torch.no_grad():  # start quiet
             self.leave.bias[:bins] = -3.0
-        self.state_sizes = [c.synthesis - c.hop, *self.trunk.state_sizes]
+        self.state_sizes = [c.synthesis - c.hop, 1, *self.trunk.state_sizes]
 
     @property
     def delay(self) -> int:
@@ -144,13 +162,15 @@ class Decoder(nn.Module):
 
     def forward(self, latent: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Turn ``latent`` (hops, batch, latent) into audio (batch, hops * hop); the state is (batch, state_size)."""
-        tail, *states = state.split(self.state_sizes, dim=1)
+        tail, count, *states = state.split(self.state_sizes, dim=1)
         x, states = self.trunk(self.enter(latent), states)
-        magnitude, phase = self.leave(x).float().chunk(2, dim=2)
-        magnitude = torch.exp(magnitude.clamp_max(LOUDEST))
-        spectrum = torch.cat([magnitude * torch.cos(phase), magnitude * torch.sin(phase)], dim=2)
+        gain, real, imaginary = self.leave(x).float().chunk(3, dim=2)
+        gain = torch.exp(gain.clamp_max(LOUDEST))
+        counts = torch.remainder(count.t() + torch.arange(len(latent), device=count.device).unsqueeze(1), NOISE_FRAMES)
+        spectrum = torch.cat([gain * real, gain * imaginary], dim=2) * self.signs[counts.long()]
         audio, tail = self.overlap_add(spectrum, tail)
-        return audio, torch.cat([tail, *states], dim=1)
+        count = torch.remainder(count + len(latent), NOISE_FRAMES)
+        return audio, torch.cat([tail, count, *states], dim=1)
 
     def analyse(self, audio: Tensor) -> Tensor:
         """Return the spectra (frames, batch, 2 * bins) from which :meth:`overlap_add` makes ``audio`` again."""
@@ -180,7 +200,7 @@ class Codec(nn.Module):
         self.encoder = Encoder(c)
         self.bottleneck: ResidualQuantizer | GaussianBottleneck
         if c.bottleneck == "codes":
-            self.bottleneck = ResidualQuantizer(c.latent, c.stages, c.bits, c.code_decay)
+            self.bottleneck = ResidualQuantizer(c.latent, c.stages, c.bits, c.code_decay, c.continuous_steps)
         elif c.bottleneck == "gaussian":
             self.bottleneck = GaussianBottleneck(c.latent, c.warmup_steps)
         else:

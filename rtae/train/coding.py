@@ -13,12 +13,14 @@ from rtae.train.codec_losses import CodecLoss, level
 from rtae.train.codec_nets import Codec, initial_state
 from rtae.train.config import CodecConfig, TrainConfig
 from rtae.train.discriminator import Discriminator, adversarial_terms
+from rtae.train.distributed import own_part
 from rtae.train.loop import Batch
 from rtae.train.mix import Mixer
 from rtae.train.pictures import spectrogram_figure
 from rtae.train.quantize import ResidualQuantizer, entropy_bits
 
 SHOWN = 2
+START_BATCHES = 16
 
 
 class CodingNet(nn.Module):
@@ -58,6 +60,11 @@ class CodingTask:
         self.net = CodingNet(self.codec)
         self.loss = CodecLoss(self.codec, config.loss)
 
+    @property
+    def adversarial(self) -> bool:
+        """Whether this is an adversarial stage."""
+        return self.net.adversarial
+
     def batch(self, step: int, first: int, count: int) -> Batch:
         """Return noisy and clean examples, (count, samples) each."""
         return _tensors(*self.mixer.batch(step, self.config.optim.batch, first, count))
@@ -70,11 +77,13 @@ class CodingTask:
         """Return the loss terms of ``net``; without those of the adversary, whose scale drifts, in validation."""
         assert isinstance(net, CodingNet)
         c, delay = self.codec, net.codec.decoder.delay
+        if isinstance(net.codec.bottleneck, ResidualQuantizer) and net.codec.bottleneck.starts:
+            self._start_codebooks(net.codec, net.codec.bottleneck)
         noisy, clean = (self._whole(part) for part in batch)
         estimate, cost = self._run(net, noisy)
         self.loss.to(noisy.device)
         clean = clean[:, : clean.shape[1] - delay]
-        scale = level(clean)
+        scale = level(clean, noisy)
         estimate, clean = estimate[:, delay:].float() * scale, clean * scale
         terms = self.loss(estimate, clean)
         if c.bottleneck == "codes":
@@ -82,11 +91,20 @@ class CodingTask:
         else:
             terms["divergence"] = c.divergence_weight * cost
         if net.training and net.adversarial:
-            found = adversarial_terms(net.discriminator, estimate, clean)
-            terms["adversarial"] = c.adversarial_weight * found["adversarial"]
-            terms["features"] = c.feature_weight * found["features"]
-            terms["discriminator"] = found["discriminator"]
+            weights = c.adversarial_weight, c.feature_weight
+            terms |= adversarial_terms(net.discriminator, estimate, clean, *weights)
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
+
+    @torch.no_grad()
+    def _start_codebooks(self, codec: Codec, quantizer: ResidualQuantizer) -> None:
+        """Start the codebooks from the latents of examples to come: one batch has too few for so many codes."""
+        device = codec.encoder.transform.device
+        latents = []
+        for step in range(int(quantizer.draws), int(quantizer.draws) + START_BATCHES):
+            audio = self._whole(own_part(self.batch(step, 0, self.config.optim.batch)[0])).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.config.optim.bf16):
+                latents.append(codec.encoder(audio, initial_state(codec.encoder, len(audio)))[0])
+        quantizer.start(torch.cat(latents).float())
 
     def _whole(self, audio: Tensor) -> Tensor:
         return audio[:, : audio.shape[1] // self.codec.hop * self.codec.hop]

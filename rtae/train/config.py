@@ -23,7 +23,7 @@ class DataConfig:
     snr_db : tuple of float
         Range of the segmental signal-to-noise ratio, over active speech.
     level_db : tuple of float
-        Range of the mixture's level in dBFS (root mean square over active speech).
+        Range of the mixture's level in dBFS, root mean square over active speech: at -12 its peaks reach full scale.
     clean_share, noise_only_share : float
         Shares of examples without noise and without speech.
     second_noise_share, synthetic_share : float
@@ -37,12 +37,12 @@ class DataConfig:
     """
 
     segment_s: float = 2.5
-    snr_db: tuple[float, float] = (-7.0, 20.0)
+    snr_db: tuple[float, float] = (-10.0, 25.0)
     level_db: tuple[float, float] = (-45.0, -12.0)
     clean_share: float = 0.03
     noise_only_share: float = 0.03
     second_noise_share: float = 0.25
-    synthetic_share: float = 0.2
+    synthetic_share: float = 0.3
     reverb_share: float = 0.15
     filter_share: float = 0.3
     narrow_band_share: float = 0.15
@@ -70,7 +70,8 @@ class NetConfig:
     dropout : float
         Share of the full-band recurrence's inputs set to zero in training.
     floor : float
-        Gain at which the input always stays in the output: it covers up what the mask takes away wrongly.
+        Gain at which the input always stays in the output, except in training: it covers up what the mask takes away
+        wrongly.
     """
 
     sample_rate: int = 48000
@@ -103,6 +104,15 @@ class LossConfig:
         Extra weight of magnitude errors where the estimate falls below the clean speech.
     speech_weight : float
         Weight of the speech-probability term.
+    mse_weight : float
+        Weight of the waveform's mean squared error, the plain baseline.
+    si_sdr_weight, estoi_weight : float
+        Weights of two measures as terms, see :mod:`rtae.train.metric_losses`; a measure that was trained on no longer
+        proves anything, and the model says so.
+    adversarial_weight, feature_weight : float
+        Weights of the adversarial and the feature-matching term of a denoiser; 0 and 0 train without discriminator.
+    discriminator_windows, discriminator_channels : tuple of int, int
+        STFT windows of the discriminators, and channels of each.
     """
 
     windows: tuple[int, ...] = (512, 1536)
@@ -112,6 +122,13 @@ class LossConfig:
     wave_weight: float = 0.2
     removed_speech_weight: float = 0.3
     speech_weight: float = 0.05
+    mse_weight: float = 0.0
+    si_sdr_weight: float = 0.0
+    estoi_weight: float = 0.0
+    adversarial_weight: float = 0.0
+    feature_weight: float = 0.0
+    discriminator_windows: tuple[int, ...] = (512, 1024, 2048)
+    discriminator_channels: int = 16
 
 
 @dataclass(frozen=True)
@@ -131,6 +148,8 @@ class CodecConfig:
         ``codes`` for residual vector quantisation, ``gaussian`` for the variational twin.
     stages, bits : int
         Codes a frame and bits of each.
+    continuous_steps : int
+        Steps before the codebooks start, in which the latents pass as they are.
     code_decay : float
         Decay a step of the moving averages that are the codebooks.
     commitment_weight : float
@@ -159,6 +178,7 @@ class CodecConfig:
     bottleneck: str = "codes"
     stages: int = 9
     bits: int = 10
+    continuous_steps: int = 600
     code_decay: float = 0.99
     commitment_weight: float = 0.25
     divergence_weight: float = 1e-3
@@ -192,12 +212,10 @@ class OptimConfig:
         Decay a step of the averaged weights that are validated and exported.
     bf16 : bool
         Convolutions and matrix products in bfloat16.
-    compile : bool
-        Compile the network and the loss with torch.compile.
     validate_every, validation_batches : int
         Steps between validations, and batches in one.
     patience : int
-        Validations without improvement after which training stops; 0 never stops early.
+        Validations without improvement after which training stops; 0 never stops early, nor does an adversarial stage.
     checkpoint_minutes : float
         Time between checkpoints.
     seed : int
@@ -213,7 +231,6 @@ class OptimConfig:
     clip_norm: float = 1.0
     ema: float = 0.999
     bf16: bool = True
-    compile: bool = True
     validate_every: int = 500
     validation_batches: int = 4
     patience: int = 0
@@ -245,6 +262,9 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
+RETIRED = {"optim.compile"}
+"""Keys that older files hold and that mean nothing any more."""
+
 _Section = TypeVar("_Section")
 
 
@@ -252,6 +272,7 @@ def _section(cls: type[_Section], name: str, values: Any) -> _Section:
     if not isinstance(values, dict):
         raise ParameterError(f"config: [{name}] must be a table")
     known = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {key: value for key, value in values.items() if f"{name}.{key}" not in RETIRED}
     for key, value in values.items():
         if key not in known:
             raise ParameterError(f"config: unknown key {key!r} in [{name}]; known: {', '.join(sorted(known))}")
@@ -282,6 +303,8 @@ def parse_config(data: dict[str, Any]) -> TrainConfig:
     parts: dict[str, Any] = {key: _section(cls, key, data.get(key, {})) for key, cls in sections.items()}
     if data.get("codec") is not None:
         parts["codec"] = _section(CodecConfig, "codec", data["codec"])
+        if parts["loss"].adversarial_weight or parts["loss"].feature_weight:
+            raise ParameterError("config: the weights of a codec's discriminator belong into [codec], not into [loss]")
     return TrainConfig(name=name, **parts)
 
 

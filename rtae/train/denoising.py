@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rtae.train.config import TrainConfig
+from rtae.train.discriminator import Discriminator, adversarial_terms
 from rtae.train.loop import Batch
-from rtae.train.losses import DenoisingLoss, active_hops
+from rtae.train.losses import DenoisingLoss, active_hops, mixture_level
 from rtae.train.mix import Mixer
 from rtae.train.nets import Denoiser
 from rtae.train.pictures import spectrogram_figure
@@ -19,13 +20,22 @@ UNLIMITED_DB = 200.0
 SHOWN = 2
 
 
+class AdversarialDenoiser(Denoiser):
+    """A denoiser with its adversary; the denoiser's own weights keep their names, so either goes on from the other."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config.net)
+        self.discriminator = Discriminator(config.loss.discriminator_windows, config.loss.discriminator_channels)
+
+
 class DenoisingTask:
     """Trains :class:`rtae.train.nets.Denoiser` on what two mixers draw (see :class:`rtae.train.loop.Task`)."""
 
     def __init__(self, config: TrainConfig, mixer: Mixer, validation: Mixer) -> None:
         self.config, self.mixer, self.validation = config, mixer, validation
         torch.manual_seed(config.optim.seed)
-        self.net = Denoiser(config.net)
+        self.adversarial = config.loss.adversarial_weight > 0 or config.loss.feature_weight > 0
+        self.net = AdversarialDenoiser(config) if self.adversarial else Denoiser(config.net)
         self.loss = DenoisingLoss(config.loss, config.net.sample_rate)
 
     def batch(self, step: int, first: int, count: int) -> Batch:
@@ -37,7 +47,7 @@ class DenoisingTask:
         return _tensors(*self.validation.batch(index, self.config.optim.batch))
 
     def terms(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss terms of ``net`` on noisy and clean examples."""
+        """Return the loss terms of ``net``; without those of the adversary, whose scale drifts, in validation."""
         assert isinstance(net, Denoiser)
         hop, delay = net.config.hop, net.delay
         whole = batch[0].shape[1] // hop * hop
@@ -46,9 +56,16 @@ class DenoisingTask:
         device = noisy.device.type
         self.loss.to(noisy.device)
         with torch.autocast(device, enabled=False):
-            heard = slice(0, whole - delay)
             active = active_hops(clean, hop)
-            return self.loss(estimate[:, delay:].float(), clean[:, heard], noisy[:, heard], speech.float(), active)
+            noisy, clean = noisy[:, : whole - delay], clean[:, : whole - delay]
+            estimate = estimate[:, delay:].float()
+            terms = self.loss(estimate, clean, noisy, speech.float(), active)
+            if net.training and isinstance(net, AdversarialDenoiser):
+                level, c = mixture_level(noisy), self.config.loss
+                weights = c.adversarial_weight, c.feature_weight
+                found = adversarial_terms(net.discriminator, estimate * level, clean * level, *weights)
+                terms |= found | {"total": terms["total"] + torch.stack(list(found.values())).sum()}
+            return terms
 
     def _run(self, net: Denoiser, noisy: Tensor) -> tuple[Tensor, Tensor]:
         limit = noisy.new_full((noisy.shape[0], 1), UNLIMITED_DB)

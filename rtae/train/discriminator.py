@@ -55,16 +55,25 @@ class Discriminator(nn.Module):
         return [part(audio) for part in self.parts]
 
 
-def adversarial_terms(discriminator: Discriminator, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
+def adversarial_terms(
+    discriminator: Discriminator,
+    generated: Tensor,
+    real: Tensor,
+    adversarial_weight: float = 1.0,
+    feature_weight: float = 1.0,
+) -> dict[str, Tensor]:
     """Return ``adversarial`` and ``features`` for the generator, ``discriminator`` for the discriminator.
 
-    Hinge losses and feature matching relative to the size of the real features, each a mean over the resolutions.
+    Hinge losses and feature matching relative to the size of the real features, each a mean over the resolutions and
+    over the examples, every example for itself.
 
     Parameters
     ----------
     discriminator : Discriminator
     generated, real : Tensor, (batch, samples)
-        Aligned, scaled alike, by the power of ``real``.
+        Aligned, scaled alike.
+    adversarial_weight, feature_weight : float
+        Weights of the generator's terms.
     """
     count = len(discriminator.parts)
     constants = {name: value.detach() for name, value in discriminator.named_parameters()}
@@ -76,9 +85,10 @@ def adversarial_terms(discriminator: Discriminator, generated: Tensor, real: Ten
         own.append(F.relu(1 - real_score).mean() + F.relu(1 + false_score).mean())
         for layer, wanted in zip(layers, real_layers, strict=True):
             wanted = wanted.detach()
-            features.append((layer - wanted).abs().mean() / (wanted.abs().mean().clamp_min(1e-3) * len(layers)))
+            distance, size = ((x.abs().mean(dim=(1, 2, 3))) for x in (layer - wanted, wanted))
+            features.append((distance / size.clamp_min(1e-3)).mean() / len(layers))
     return {
-        "adversarial": torch.stack(adversarial).sum() / count,
-        "features": torch.stack(features).sum() / count,
+        "adversarial": adversarial_weight * torch.stack(adversarial).sum() / count,
+        "features": feature_weight * torch.stack(features).sum() / count,
         "discriminator": torch.stack(own).sum() / count,
     }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+PATIENCE = datetime.timedelta(hours=6)
+"""Longest that a process waits for the others: one decodes the recordings, or validates, while they do."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ def join_world() -> World:
     if on_gpu:
         torch.cuda.set_device(device)
     if size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     return World(dist.get_rank() if size > 1 else 0, size, device)
 
 
@@ -41,6 +47,19 @@ def leave_world() -> None:
     """Leave what :func:`join_world` joined."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def first_on_each_machine() -> Iterator[None]:
+    """Let one process of every machine through first, so that the others find what it put on the disk."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if dist.is_initialized() and not first:
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if dist.is_initialized() and first:
+            dist.barrier()
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
@@ -53,6 +72,25 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for gradient, part in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
+
+
+def world_size() -> int:
+    """Return the number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_part(whole: Tensor) -> Tensor:
+    """Return this process's share of a tensor whose first axis is the whole batch."""
+    if not dist.is_initialized():
+        return whole
+    return whole.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def summed(value: Tensor) -> Tensor:
+    """Return the sum over the processes; ``value`` is overwritten."""
+    if dist.is_initialized():
+        dist.all_reduce(value)
+    return value
 
 
 def agree(value: bool) -> bool:

@@ -9,7 +9,7 @@ import logging
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,34 @@ def step_to_onnx(
     return graph
 
 
+def round_to_half(module: nn.Module) -> None:
+    """Round the matrices of ``module``, weights and codebooks, to what half precision holds."""
+    with torch.no_grad():
+        for value in module.state_dict().values():
+            if value.ndim > 1 and value.is_floating_point():
+                value.copy_(value.half())
+
+
+def store_halved(graph: onnx.ModelProto) -> None:
+    """Store float32 tensors of ``graph`` that half precision holds exactly in half the bytes.
+
+    onnxruntime widens them once, when it loads the file: the computation stays in float32.
+    """
+    casts = []
+    for tensor in graph.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        value = onnx.numpy_helper.to_array(tensor)
+        half = value.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), value):
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep the exporters' progress, advice and warnings from the user's terminal."""
@@ -130,12 +158,27 @@ def export_denoiser(
     """
     graph = denoiser_to_onnx(net)
     spec = denoiser_spec(net, name, training, metrics or {})
+    return write_verified(graph, spec, path, lambda part: verify_denoiser(net, part))
+
+
+def write_verified(
+    graph: onnx.ModelProto, spec: ModelSpec, path: Path, verify: Callable[[Path], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Write ``graph`` with its specification beside ``path``, let ``verify`` look at it, then give it its name.
+
+    Returns what the verification found, with the number of nodes and bytes.
+
+    Raises
+    ------
+    RtaeError
+        If the verification raises it, or the file cannot be written; nothing is written then.
+    """
     onnx.helper.set_model_props(graph, {METADATA_KEY: spec.to_json()})
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             part = Path(folder) / path.name
             part.write_bytes(graph.SerializeToString())
-            found = verify_denoiser(net, part)
+            found = verify(part)
             part.replace(path)
     except OSError as error:
         raise RtaeError(f"cannot write {path}: {error.strerror}") from None

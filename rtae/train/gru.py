@@ -8,6 +8,22 @@ import torch
 from torch import Tensor, nn
 
 
+def _each(x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``weight`` (outputs, inputs) times every step of ``x`` (time, rows, inputs): (time, outputs, rows)."""
+    time, rows, inputs = x.shape
+    if rows < inputs:  # one product over all steps reads a large matrix once
+        return (x.reshape(time * rows, inputs) @ weight.t()).view(time, rows, -1).transpose(1, 2)
+    return torch.bmm(weight.expand(time, -1, -1), x.transpose(1, 2))
+
+
+def _all(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the sum over time of the products of ``a`` (time, m, rows) and ``b`` (time, rows, n): (m, n)."""
+    time, rows, n = b.shape
+    if rows < n:  # rather than a matrix for each step, and then their sum
+        return (a.transpose(0, 1).reshape(-1, time * rows) @ b.reshape(time * rows, n)).to(dtype)
+    return torch.bmm(a, b).sum(0, dtype=dtype)
+
+
 class _Recurrence(torch.autograd.Function):
     """A gated recurrent unit over whole sequences with its gradient written out.
 
@@ -30,7 +46,7 @@ class _Recurrence(torch.autograd.Function):
         hidden = weight.shape[1]
         split = 2 * hidden
         x = x.to(dtype)
-        inputs = torch.bmm(weight_in.to(dtype).expand(time, -1, -1), x.transpose(1, 2))
+        inputs = _each(x, weight_in.to(dtype))
         offset = bias_in + torch.cat([bias[:split], torch.zeros_like(bias[split:])])
         candidate_bias = bias[split:].unsqueeze(1).expand(hidden, rows)
         activations = state.new_empty(time, 3 * hidden, rows)  # reset, update, candidate
@@ -80,12 +96,12 @@ class _Recurrence(torch.autograd.Function):
             d_inputs[step] = d
             d_candidate[step] = dm
         previous = states[:-1].to(dtype).transpose(1, 2)
-        gates = torch.bmm(d_inputs[:, :split], previous)
-        d_weight = torch.cat([gates, torch.bmm(d_candidate, previous)], dim=1).sum(0, dtype=weight.dtype)
-        d_weight_in = torch.bmm(d_inputs, x).sum(0, dtype=weight.dtype)
+        gates, of_candidate = (_all(d, previous, weight.dtype) for d in (d_inputs[:, :split], d_candidate))
+        d_weight_in = _all(d_inputs, x, weight.dtype)
         d_bias_in = d_inputs.sum((0, 2), dtype=weight.dtype)
         d_bias = torch.cat([d_bias_in[:split], d_candidate.sum((0, 2), dtype=weight.dtype)])
-        d_x = torch.bmm(weight_in.t().to(dtype).expand(time, -1, -1), d_inputs).transpose(1, 2)
+        d_weight = torch.cat([gates, of_candidate])
+        d_x = _each(d_inputs.transpose(1, 2), weight_in.t().to(dtype)).transpose(1, 2)
         return d_x.to(carry.dtype), carry.t(), d_weight_in, d_weight, d_bias_in, d_bias, None
 
 
@@ -102,17 +118,23 @@ class Gru(nn.Module):
         self.gru = nn.GRU(inputs, hidden)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return outputs (time, rows, hidden) and the last state (rows, hidden)."""
+        """Return outputs (time, rows, hidden) and the last state.
+
+        ``state`` holds rows * hidden numbers, in any shape; the last state has the same one.
+        """
+        shape, rows = state.shape, x.shape[1]
         if torch.compiler.is_exporting():
-            return self._exported(x, state)
+            y, last = self._exported(x, state.reshape(1, rows, self.hidden))
+            return y, last.reshape(shape)
+        state = state.reshape(rows, self.hidden)
         if x.is_cuda or not torch.is_grad_enabled():
             y, last = self.gru(x, state.unsqueeze(0))
-            return y, last[0]
+            return y, last.reshape(shape)
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
             states = _Recurrence.apply(x.to(state.dtype), state, *self.gru._flat_weights, dtype)
-        return states.transpose(1, 2), states[-1].t()
+        return states.transpose(1, 2), states[-1].t().reshape(shape)
 
     def freeze(self) -> None:
         """Keep the weights in the order of the ONNX operator (update, reset, candidate) as well, for an export."""
@@ -131,9 +153,9 @@ class Gru(nn.Module):
         time, rows, _ = x.shape
         y, last = torch.onnx.ops.symbolic_multi_out(
             "GRU",
-            (x, self.onnx_weight_in, self.onnx_weight, self.onnx_bias, None, state.unsqueeze(0)),
+            (x, self.onnx_weight_in, self.onnx_weight, self.onnx_bias, None, state),
             {"hidden_size": self.hidden, "linear_before_reset": 1},
             dtypes=(x.dtype, x.dtype),
             shapes=([time, 1, rows, self.hidden], [1, rows, self.hidden]),
         )
-        return y.squeeze(1), last.squeeze(0)
+        return (y.squeeze(1) if time > 1 else last), last

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import ctypes
 import dataclasses
-import json
 import math
 import os
 import sys
@@ -19,11 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from rtae.errors import ModelFormatError, RtaeError
 from rtae.train.checkpoint import load_checkpoint, save_checkpoint
-from rtae.train.config import TrainConfig
+from rtae.train.config import TrainConfig, parse_config
 from rtae.train.distributed import World, agree, average_gradients
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 PROGRESS_STEPS = 50
+APART = ("discriminator.", "codec.bottleneck.")
+"""Parts of a network that one stage of a training has and the next may not."""
 
 Batch = tuple[Tensor, ...]
 
@@ -34,6 +35,10 @@ class Task(Protocol):
     @property
     def net(self) -> nn.Module:
         """The network."""
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether an adversary takes part: validation leaves its terms out, and no loss tells the best weights then."""
 
     def batch(self, step: int, first: int, count: int) -> Batch:
         """Return examples ``first .. first + count`` of the batch at ``step``."""
@@ -77,6 +82,14 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return warm * (o.final_learning_rate + (o.learning_rate - o.final_learning_rate) * cosine)
 
 
+def _load(net: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load ``tensors`` into ``net``; what :data:`APART` names may be on one side alone."""
+    known = net.state_dict()
+    apart = {key for key in known.keys() ^ tensors.keys() if key.startswith(APART)}
+    kept = {key: value for key, value in tensors.items() if key not in apart}
+    net.load_state_dict(kept | {key: known[key] for key in apart & known.keys()})
+
+
 class Trainer:
     """Trains the network of a task.
 
@@ -112,6 +125,7 @@ class Trainer:
         self.best = math.inf
         self.stale = 0
         self.loading_share = 0.0
+        self.adapts = False
 
     @property
     def seconds(self) -> float:
@@ -145,10 +159,10 @@ class Trainer:
             If the checkpoint was written with another network, data or loss; the message names what differs.
         """
         tensors, facts = load_checkpoint(path)
-        ours, theirs = json.loads(self.config.to_json()), facts["config"]
+        ours, theirs = (dataclasses.asdict(config) for config in (self.config, parse_config(facts["config"])))
         for section in ("net", "data", "loss", "codec"):
             for key, value in (ours[section] or {}).items():
-                found = (theirs.get(section) or {}).get(key, value)
+                found = (theirs[section] or {}).get(key)
                 if found != value:
                     raise ModelFormatError(
                         f"{path} was trained with {section}.{key} = {found}, the config says {value}: "
@@ -164,7 +178,10 @@ class Trainer:
         self.best = math.inf if facts["best"] is None else facts["best"]
 
     def load_weights(self, tensors: dict[str, Tensor]) -> None:
-        """Take the network from a checkpoint, or from a file of averaged weights alone.
+        """Take the network from a checkpoint, or from a file of averaged weights alone, and go on from there.
+
+        An adversary, or a bottleneck of another kind, may be in only one of both: what is not there starts anew, what
+        is not needed is left out.
 
         Raises
         ------
@@ -174,10 +191,11 @@ class Trainer:
         averaged = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
         plain = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         try:
-            self.net.load_state_dict(plain or averaged)
-            self.average.load_state_dict(averaged)
+            _load(self.net, plain or averaged)
+            _load(self.average, averaged)
         except RuntimeError as error:
             raise ModelFormatError(f"these weights are of another network: {str(error).splitlines()[-1]}") from None
+        self.adapts = True
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Take one step on this process's part of the batch and return the loss terms."""
@@ -219,7 +237,9 @@ class Trainer:
     def run(self, budget_minutes: float | None = None) -> None:
         """Train to the end of the schedule, of the patience or of the budget, saving on the way.
 
-        With a budget, the schedule is shortened to what fits into it, as timed over the first steps.
+        With a budget, the schedule is shortened to what fits into it, as timed over the first steps. ``best`` is the
+        checkpoint with the lowest validation loss; in an adversarial stage, where no loss says which one is best, it is
+        that of the last validation.
         """
         from torch.utils.tensorboard import SummaryWriter
 
@@ -229,9 +249,11 @@ class Trainer:
         )
         batches = _Batches(self.task, self.world, o.batch)
         loader = iter(DataLoader(batches, None, sampler=range(self.step, o.steps), num_workers=workers))
+        log: Any = SummaryWriter(str(self.folder / "log")) if self.world.leads else None
+        if self.adapts and self.step == 0:
+            self._validated(log)  # what is adapted may turn out to have been the best
         began = saved = time.monotonic()
         first, loading = self.step, 0.0
-        log: Any = SummaryWriter(str(self.folder / "log")) if self.world.leads else None
         running: dict[str, float] = {}
         while self.step < self.steps:
             asked = time.monotonic()
@@ -278,7 +300,7 @@ class Trainer:
         for key, value in terms.items():
             log.add_scalar(f"validation/{key}", value, self.step)
         self.task.show(self.average, log, self.step)
-        if terms["total"] < self.best:
+        if self.task.adversarial or terms["total"] < self.best:
             self.best, self.stale = terms["total"], 0
             self.save(BEST)
         else:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtae.train.config import LossConfig
+from rtae.train.metric_losses import metric_terms
 
 FLOOR = 1e-7
 ACTIVE_DB = 40.0
@@ -21,6 +22,11 @@ def active_hops(clean: Tensor, hop: int) -> Tensor:
     return (power > threshold).float()
 
 
+def mixture_level(noisy: Tensor) -> Tensor:
+    """Return (batch, 1): the factor that brings ``noisy`` (batch, samples) to unit power."""
+    return noisy.square().mean(dim=1, keepdim=True).add(1e-10).rsqrt()
+
+
 class _SpectralLoss(torch.autograd.Function):
     """Compressed-spectrum errors of one resolution, with the gradient written out.
 
@@ -30,9 +36,10 @@ class _SpectralLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, estimate: Tensor, clean: Tensor, window: Tensor, weight: Tensor, config: LossConfig
+        ctx: Any, estimate: Tensor, clean: Tensor, window: Tensor, weight: Tensor, phase: Tensor, config: LossConfig
     ) -> Tensor:
         c = config.compression
+        complex_weight = config.complex_weight * phase
         hop = window.numel() // 2
         count = estimate.shape[1] // hop - 1
         gradient = torch.zeros_like(estimate)
@@ -56,16 +63,16 @@ class _SpectralLoss(torch.autograd.Function):
             parts = torch.view_as_real(difference)
             total += (
                 (
-                    config.complex_weight * parts.square().sum(-1)
+                    complex_weight * parts.square().sum(-1)
                     + config.magnitude_weight * missing.square()
                     + config.removed_speech_weight * removed.square()
                 )
                 * scale
             ).sum()
-            radial = (parts * torch.view_as_real(x)).sum(-1).mul_(gain).mul_((c - 1) * config.complex_weight)
+            radial = (parts * torch.view_as_real(x)).sum(-1).mul_(gain).mul_((c - 1) * complex_weight)
             missing.mul_(config.magnitude_weight).add_(removed, alpha=config.removed_speech_weight)
             radial.sub_(missing.mul_(magnitude).mul_(c)).div_(power)
-            slope = difference.mul_(gain).mul_(config.complex_weight).add_(x.mul_(radial)).mul_(scale * inverse)
+            slope = difference.mul_(gain).mul_(complex_weight).add_(x.mul_(radial)).mul_(scale * inverse)
             frames = torch.fft.irfft(slope, 2 * hop).mul_(window).mul_(2.0)
             gradient[row, : count * hop].view(count, hop).add_(frames[:, :hop])
             gradient[row, hop : (count + 1) * hop].view(count, hop).add_(frames[:, hop:])
@@ -75,15 +82,19 @@ class _SpectralLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer[0], None, None, None, None
+        return gradient * outer[0], None, None, None, None, None
 
 
-def spectral_loss(estimate: Tensor, clean: Tensor, window: Tensor, weight: Tensor, config: LossConfig) -> Tensor:
+def spectral_loss(
+    estimate: Tensor, clean: Tensor, window: Tensor, weight: Tensor, config: LossConfig, phase: Tensor | None = None
+) -> Tensor:
     """Return the compressed-spectrum error of ``estimate`` and ``clean`` (batch, samples) at one resolution.
 
-    ``window`` (even size,) is applied every half of its length, ``weight`` (size / 2 + 1,) to the frequencies.
+    ``window`` (even size,) is applied every half of its length, ``weight`` (size / 2 + 1,) to the frequencies;
+    ``phase``, of the same shape, to the complex term alone (by default 1).
     """
-    loss: Tensor = _SpectralLoss.apply(estimate, clean, window, weight, config)
+    phase = torch.ones_like(weight) if phase is None else phase
+    loss: Tensor = _SpectralLoss.apply(estimate, clean, window, weight, phase, config)
     return loss
 
 
@@ -97,7 +108,7 @@ class DenoisingLoss(nn.Module):
 
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.sample_rate = config, sample_rate
         for size in config.windows:
             self.register_buffer(f"window_{size}", torch.hann_window(size) / (0.375 * size) ** 0.5, persistent=False)
             weight = 1 / (1 + torch.fft.rfftfreq(size, 1 / sample_rate) / 4000)
@@ -116,12 +127,14 @@ class DenoisingLoss(nn.Module):
             Logit of the speech probability; 1.0 where there is speech.
         """
         c = self.config
-        level = noisy.square().mean(dim=1, keepdim=True).add(1e-10).rsqrt()
+        level = mixture_level(noisy)
         estimate, clean = estimate * level, clean * level
-        terms = {}
+        terms = metric_terms(estimate, clean, self.sample_rate, c)
         for size in c.windows:
             window, weight = self.get_buffer(f"window_{size}"), self.get_buffer(f"weight_{size}")
             terms[f"spectrum_{size}"] = spectral_loss(estimate, clean, window, weight, c) / len(c.windows)
         terms["wave"] = c.wave_weight * (estimate - clean).abs().mean()
+        if c.mse_weight > 0:
+            terms["mse"] = c.mse_weight * (estimate - clean).square().mean()
         terms["speech"] = c.speech_weight * F.binary_cross_entropy_with_logits(speech, active)
         return {"total": torch.stack(list(terms.values())).sum(), **terms}

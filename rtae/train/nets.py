@@ -7,6 +7,8 @@ recurrence over time at its bottleneck. No operator looks ahead; the algorithmic
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,7 @@ from rtae.train.distributed import BatchNorm
 from rtae.train.gru import Gru
 
 ENERGY_FLOOR = 1e-10  # -100 dBFS: below it, features fade to zero instead of magnifying numerical noise
+UNLIMITED_DB = 200.0
 SILENCE, OVERLOAD = 1e-9, 1e3  # samples outside are taken as zero: denormals and rounding noise, Inf and NaN
 
 
@@ -82,6 +85,13 @@ def spread(x: Tensor, factor: int) -> Tensor:
     return x.reshape(n, channels // factor, 1, positions * factor)
 
 
+def swapped(x: Tensor, outer: int, inner: int) -> Tensor:
+    """Reorder the rows of ``x`` (outer * inner, ...), the ``inner`` of each ``outer`` in turn, the other way round."""
+    if outer == 1 or inner == 1:
+        return x
+    return x.reshape(outer, inner, *x.shape[1:]).transpose(0, 1).reshape(x.shape)
+
+
 class Bottleneck(nn.Module):
     """A recurrence over time in every band, weights shared, then one over the full band, each added to its input."""
 
@@ -91,9 +101,9 @@ class Bottleneck(nn.Module):
         self.bands, self.channels, self.full_band = bands, channels, full_band
         self.band_norm = nn.LayerNorm(channels)
         self.band_gru = Gru(channels, channels)
-        self.band_out = nn.Linear(channels, channels)
+        self.band_out = nn.Linear(channels, channels, bias=False)
         self.full_norm = nn.LayerNorm(channels)
-        self.full_in = nn.Linear(bands * channels, full_band)
+        self.full_in = nn.Linear(bands * channels, full_band, bias=False)
         self.full_gru = Gru(full_band, full_band)
         self.full_out = nn.Linear(full_band, bands * channels)
 
@@ -103,18 +113,19 @@ class Bottleneck(nn.Module):
         return self.bands * self.channels, self.full_band
 
     def forward(self, x: Tensor, band_state: Tensor, full_state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Advance over ``x`` (time, batch, bands, channels).
+        """Advance over ``x`` (time, batch * bands, channels).
 
-        Returns the output, both states, and the full-band recurrence's output (time, batch, full_band).
+        Returns the output, both states (batch, size), and the full-band recurrence's output (time * batch, full_band).
         """
-        time, batch, bands, channels = x.shape
-        rows = self.band_norm(x).reshape(time, batch * bands, channels)
-        y, band_state = self.band_gru(rows, band_state.reshape(batch * bands, channels))
-        x = x + self.band_out(y).reshape(time, batch, bands, channels)
-        flat = self.full_norm(x).reshape(time, batch, bands * channels)
-        full, full_state = self.full_gru(F.dropout(self.full_in(flat), self.dropout, self.training), full_state)
-        x = x + self.full_out(full).reshape(time, batch, bands, channels)
-        return x, band_state.reshape(batch, bands * channels), full_state, full
+        y, band_state = self.band_gru(self.band_norm(x), band_state)
+        x = x + self.band_out(y)
+        time, batch = x.shape[0], full_state.shape[0]
+        flat = self.full_norm(x).reshape(time, batch, self.bands * self.channels)
+        flat = F.dropout(self.full_in(flat), self.dropout, self.training)
+        y, full_state = self.full_gru(flat, full_state)
+        full = y.reshape(time * batch, self.full_band)
+        x = x + self.full_out(full).reshape(x.shape)
+        return x, band_state, full_state, full
 
 
 class Denoiser(nn.Module):
@@ -136,7 +147,9 @@ class Denoiser(nn.Module):
         self.analysis = _constant(analysis)
         self.synthesis = _constant(synthesis)
         self.down = _constant(down)
-        self.up = _constant(up)
+        # the bands as the gains come: every fourth, and so on from the next
+        self.up = _constant(up.reshape(-1, 4, up.shape[1]).swapaxes(0, 1).reshape(up.shape))
+        self.quarter_turn = _constant(np.array([[0.0, 1.0], [-1.0, 0.0]]))
         self.feature_norm = BatchNorm(3)
         self.stem = FrequencyConv(3, c.channels, 8, stride=4)
         self.encoder = FrequencyConv(c.channels, c.channels, 3)
@@ -147,12 +160,12 @@ class Denoiser(nn.Module):
         )
         self.expand = FrequencyConv(c.bottleneck_channels, c.channels, 3, upsample=2)
         self.decoder = FrequencyConv(c.channels, c.channels, 3)
-        self.mask = nn.Conv2d(c.channels, 8, (1, 3), padding=(0, 1))
+        self.gains = nn.Conv2d(c.channels, 8, (1, 3), padding=(0, 1))
         self.speech = nn.Linear(c.full_band, 1)
-        nn.init.normal_(self.mask.weight, std=1e-3)
+        nn.init.normal_(self.gains.weight, std=1e-3)
         with torch.no_grad():  # start by passing the signal
-            assert self.mask.bias is not None
-            self.mask.bias.copy_(torch.tensor([1.0, 0.0] * 4))
+            assert self.gains.bias is not None
+            self.gains.bias.copy_(torch.tensor([1.0] * 4 + [0.0] * 4))
 
     @property
     def state_sizes(self) -> list[int]:
@@ -188,55 +201,72 @@ class Denoiser(nn.Module):
             Logit of the probability of speech in each hop.
         """
         c = self.config
-        batch = audio.shape[0]
+        batch, time = audio.shape[0], audio.shape[1] // c.hop
         parts = list(state.split(self.state_sizes, dim=1))
         level = audio.abs()
-        audio = torch.where((level > SILENCE) & (level < OVERLOAD), audio, torch.zeros_like(audio))
+        audio = torch.where((level > SILENCE) & (level < OVERLOAD), audio, 0.0)
         history = torch.cat([parts[0], audio], dim=1)
-        frames = history.unfold(1, c.fft, c.hop) if audio.shape[1] > c.hop else history.unsqueeze(1)
-        spectrum = torch.fft.rfft(frames * (self.analysis * self.spectrum_scale))
-        dry = 10.0 ** (attenuation_limit_db.clamp(0.0, 200.0) / -20.0)
+        # one row a frame; a single hop is one frame of each stream and takes the same steps with fewer operators
+        frames = history.unfold(1, c.fft, c.hop) if time > 1 else history
+        frames = (frames * (self.analysis * self.spectrum_scale)).reshape(batch * time, c.fft)
+        spectrum = torch.fft.rfft(frames)
+        # a mask that is trained with the floor learns to undo it
+        most = UNLIMITED_DB if self.training or not c.floor else min(UNLIMITED_DB, -20.0 * math.log10(c.floor))
+        dry = (10.0**-0.05) ** attenuation_limit_db.clamp(0.0, most)
         mask, states, speech = self._mask(spectrum, dry, parts[2:])
-        segments = torch.fft.irfft(spectrum * mask, n=c.fft)[..., -c.synthesis :]
+        segments = torch.fft.irfft(self._masked(spectrum, mask), n=c.fft)[:, -c.synthesis :]
         segments = segments * (self.synthesis / self.spectrum_scale)
-        tails = segments[..., c.hop :]
-        tails, tail = torch.cat([parts[1].unsqueeze(1), tails[:, :-1]], dim=1), tails[:, -1]
-        output = torch.cat([segments[..., : self.delay] + tails, segments[..., self.delay : c.hop]], dim=2)
+        rising, middle, tail = segments.split([self.delay, c.hop - self.delay, self.delay], dim=1)
+        before = parts[1]
+        if time > 1:
+            tails = torch.cat([before.unsqueeze(1), tail.reshape(batch, time, self.delay)], dim=1)
+            before, tail = tails[:, :-1].reshape(batch * time, self.delay), tails[:, -1]
+        output = torch.cat([rising + before, middle], dim=1).reshape(audio.shape)
         state = torch.cat([history[:, -(c.fft - c.hop) :], tail, *states], dim=1)
-        return output.reshape(batch, -1), state, speech
+        return output, state, speech.reshape(batch, time)
 
     def _mask(self, spectrum: Tensor, dry: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Return the complex mask (batch, time, bins), the new states and the speech logit (batch, time)."""
-        batch, time, bins = spectrum.shape
+        """Return the mask, the new states and the logit of speech for ``spectrum`` (frames, bins).
+
+        The frames of each stream come in turn. The mask is (frames, 2, bins), real and imaginary parts; the logit
+        (frames, 1).
+        """
         c = self.config
-        parts = torch.view_as_real(spectrum)
-        energy = parts.square().sum(dim=3)
-        bands = torch.cat([energy.unsqueeze(2), parts.transpose(2, 3)], dim=2).reshape(-1, bins) @ self.down
+        batch = dry.shape[0]
+        time = spectrum.shape[0] // batch
+        parts = torch.view_as_real(spectrum).transpose(1, 2)
+        bands = torch.cat([parts.square().sum(dim=1, keepdim=True), parts], dim=1) @ self.down
         # time first from here on, so that the recurrences read rows that lie together
-        bands = bands.reshape(batch, time, 3, c.bands).transpose(0, 1).reshape(time * batch, 3, c.bands)
-        energy = bands[:, :1].clamp_min(ENERGY_FLOOR)
-        features = torch.cat([energy**0.15, bands[:, 1:] * energy**-0.35], dim=1).unsqueeze(2)
+        energy, parts = swapped(bands, batch, time).split([1, 2], dim=1)
+        energy = energy.clamp_min(ENERGY_FLOOR)
+        features = torch.cat([energy**0.15, parts * energy**-0.35], dim=1).unsqueeze(2)
         features = features.contiguous(memory_format=torch.channels_last)
         stem = self.stem(self.feature_norm(features))
         encoded = stem + self.encoder(stem)
         x = self.squeeze(encoded)
         positions = x.shape[-1]
-        x = x.permute(2, 0, 3, 1).reshape(time, batch, positions, c.bottleneck_channels)
+        x = x.permute(2, 0, 3, 1).reshape(time, batch * positions, c.bottleneck_channels)
         new_states: list[Tensor] = []
         for index, block in enumerate(self.blocks):
             x, band_state, full_state, full = block(x, *states[2 * index : 2 * index + 2])
             new_states += [band_state, full_state]
-        speech = self.speech(full).squeeze(2).transpose(0, 1)
         x = x.reshape(time * batch, 1, positions, c.bottleneck_channels).permute(0, 3, 1, 2)
         x = self.expand(x) + encoded
-        x = x + self.decoder(x) + stem
-        mask = spread(self.mask(x), 4).float().reshape(time, batch, 2, c.bands).transpose(0, 1)
+        x = x + self.decoder(x)
+        mask = self.gains(x).float().reshape(time * batch, 2, c.bands)
         passing = mask.new_tensor([1.0, 0.0])[:, None]
-        kept = (dry + (1.0 - dry) * c.floor)[:, :, None, None]
-        mask = kept * passing + (1.0 - kept) * mask
+        kept = dry.unsqueeze(2)
+        mask = mask + (kept if time == 1 else kept.repeat(time, 1, 1)) * (passing - mask)
         # the interpolation's columns sum to one, so limiting the bands limits every bin
-        mask = (mask.reshape(-1, c.bands) @ self.up).reshape(batch, time, 2, bins).transpose(2, 3).contiguous()
-        return torch.view_as_complex(mask.float()), new_states, speech
+        return (swapped(mask, time, batch) @ self.up).float(), new_states, swapped(self.speech(full), time, batch)
+
+    def _masked(self, spectrum: Tensor, mask: Tensor) -> Tensor:
+        """Return the product of ``spectrum`` (frames, bins) and ``mask`` (frames, 2, bins)."""
+        if not torch.compiler.is_exporting():
+            return spectrum * torch.complex(mask[:, 0], mask[:, 1])
+        real, imaginary = mask.transpose(1, 2).split(1, dim=2)  # in as few operators as it takes
+        parts = torch.view_as_real(spectrum)
+        return torch.view_as_complex(parts * real + (parts @ self.quarter_turn) * imaginary)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the fresh state of ``batch`` streams: zeros."""

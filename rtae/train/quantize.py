@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtae.errors import ParameterError
+from rtae.train.distributed import own_part, summed, world_size
 
+CANDIDATES = 8
+"""Sequences of codes that are followed when a latent is coded."""
 KMEANS_ROUNDS = 10
 DEAD_SHARE = 0.05
 """A code drawn less often than this share of the mean is put elsewhere."""
@@ -27,16 +32,18 @@ class ResidualQuantizer(nn.Module):
     """Stages of vector quantisation, each coding what the stages before it left.
 
     Codebooks are moving averages of what falls to each code (van den Oord et al., "Neural discrete representation
-    learning", 2017), start from k-means of the first batch, and codes that fall out of use are put on random residuals
-    (Zeghidour et al., "SoundStream", 2021). In training every example is decoded from a random number of stages, so
-    that one model serves every bit rate.
+    learning", 2017), start from k-means, and codes that fall out of use are put on random residuals (Zeghidour et al.,
+    "SoundStream", 2021). In training every example is decoded from a random number of stages, so that one model serves
+    every bit rate. For ``continuous_steps`` steps latents pass as they are: only a network that has learnt to say
+    something makes latents worth to start codebooks from.
     """
 
-    def __init__(self, size: int, stages: int, bits: int, decay: float) -> None:
+    def __init__(self, size: int, stages: int, bits: int, decay: float, continuous_steps: int = 0) -> None:
         super().__init__()
         if not 1 <= bits <= 16 or stages < 1:
             raise ParameterError(f"codec.stages = {stages}, codec.bits = {bits}: need at least 1 stage of 1 to 16 bits")
         self.size, self.stages, self.bits, self.decay = size, stages, bits, decay
+        self.continuous_steps = continuous_steps
         self.learns = True
         codes = 2**bits
         self.codebooks = nn.Buffer(torch.zeros(stages, codes, size))
@@ -47,40 +54,70 @@ class ResidualQuantizer(nn.Module):
         """Quantise ``latent`` (time, batch, size).
 
         Returns the quantised latent, through which the gradient passes unchanged, and the commitment: the mean square
-        distance of every stage's input from its code.
+        distance of every stage's input from its code. Before the codebooks start, that is the latent itself and no
+        commitment; infinity outside of training, lest the weights of such a step be taken for the best.
         """
         time, batch, size = latent.shape
+        if self.draws < self.continuous_steps:
+            if self.training:
+                self.draws.add_(1)
+            return latent, latent.new_full((), 0.0 if self.training else math.inf)
         rows = latent.reshape(-1, size)
         kept = torch.full((batch,), self.stages, device=latent.device)
         generator = None
         if self.training:
             generator = _seeded(latent, self.draws)
             self.draws.add_(1)
-            kept = torch.randint(1, self.stages + 1, (batch,), generator=generator, device=latent.device)
+            every = batch * world_size()
+            kept = own_part(torch.randint(1, self.stages + 1, (every,), generator=generator, device=latent.device))
         learning = generator is not None and self.learns
+        searched = None if self.training else self.codes(rows)
         residual = rows
         total = torch.zeros_like(rows)
         commitment = latent.new_zeros(())
         for stage in range(self.stages):
-            if learning and self.draws == 1:
-                self._start(stage, residual.detach(), generator)
-            codes = nearest(residual.detach(), self.codebooks[stage])
+            codes = nearest(residual.detach(), self.codebooks[stage]) if searched is None else searched[:, stage]
             chosen = self.codebooks[stage][codes]
             commitment = commitment + (residual - chosen).square().mean() / self.stages
             sent = (stage < kept).to(rows.dtype).repeat(time).unsqueeze(1)
             total = total + chosen * sent
             if learning:
-                self._learn(stage, residual.detach(), codes, generator)
+                self._learn(stage, residual.detach().view_as(latent), codes, generator)
             residual = residual - chosen
         return (rows + (total - rows).detach()).reshape(time, batch, size), commitment
 
     def codes(self, latent: Tensor) -> Tensor:
-        """Return the codes (rows, stages) of ``latent`` (rows, size)."""
-        found = []
+        """Return the codes (rows, stages) of ``latent`` (rows, size).
+
+        The best code of one stage may leave a residual that the next ones code badly: :data:`CANDIDATES` sequences of
+        codes are followed from stage to stage (LeBlanc et al., "Efficient search and design procedures for robust
+        multi-stage VQ of LPC parameters for 4 kb/s speech coding", 1993). As the bit rate is chosen later, the sequence
+        is taken whose errors after every stage have the smallest sum.
+        """
+        rows, size = latent.shape
+        residual = latent.unsqueeze(1)  # (rows, candidates, size)
+        energy = 0.5 * residual.square().sum(dim=2, keepdim=True)
+        errors = torch.zeros_like(energy)
+        parents, found = [], []
         for stage in range(self.stages):
-            found.append(nearest(latent, self.codebooks[stage]))
-            latent = latent - self.codebooks[stage][found[-1]]
-        return torch.stack(found, dim=1)
+            codebook = self.codebooks[stage]
+            distance = energy - residual @ codebook.t() + 0.5 * codebook.square().sum(dim=1)
+            # of the stages to come, each is guessed to leave half of this error
+            rank = (errors + (1 + 0.5 * (self.stages - 1 - stage)) * distance).reshape(rows, -1)
+            best = torch.topk(rank, min(CANDIDATES, rank.shape[1]), dim=1, largest=False, sorted=False).indices
+            parent = torch.div(best, codebook.shape[0], rounding_mode="trunc")
+            code = best - parent * codebook.shape[0]
+            energy = distance.reshape(rows, -1).gather(1, best).unsqueeze(2)
+            errors = errors.squeeze(2).gather(1, parent).unsqueeze(2) + energy
+            residual = residual.gather(1, parent.unsqueeze(2).expand(-1, -1, size)) - F.embedding(code, codebook)
+            parents.append(parent)
+            found.append(code)
+        place = errors.squeeze(2).argmin(dim=1, keepdim=True)
+        path = []
+        for parent, code in zip(reversed(parents), reversed(found), strict=True):
+            path.append(code.gather(1, place))
+            place = parent.gather(1, place)
+        return torch.cat(path[::-1], dim=1)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the latent (rows, size) of ``codes`` (rows, stages); a stage of code -1 adds nothing."""
@@ -90,41 +127,54 @@ class ResidualQuantizer(nn.Module):
         ]
         return torch.stack(parts).sum(dim=0)
 
-    @torch.no_grad()
-    def _start(self, stage: int, rows: Tensor, generator: torch.Generator | None) -> None:
-        codes = 2**self.bits
-        centres = rows[torch.randint(len(rows), (codes,), generator=generator, device=rows.device)]
-        for _ in range(KMEANS_ROUNDS):
-            sums, counts = self._sums(rows, nearest(rows, centres))
-            centres = torch.where(counts.unsqueeze(1) > 0, sums / counts.clamp_min(1).unsqueeze(1), centres)
-        self.codebooks[stage] = _of_the_leader(centres)
-        self.counts[stage] = counts.mean()
+    @property
+    def starts(self) -> bool:
+        """Whether the next step is the first with codebooks: :meth:`start` them."""
+        return self.training and self.learns and int(self.draws) == self.continuous_steps
 
     @torch.no_grad()
-    def _learn(self, stage: int, rows: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
-        sums, counts = self._sums(rows, codes)
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-            dist.all_reduce(counts)
+    def start(self, latent: Tensor) -> None:
+        """Make the codebooks by k-means of ``latent`` (time, batch, size), which should hold many rows a code."""
+        generator = _seeded(latent, self.draws)
+        for stage in range(self.stages):
+            centres = _drawn(latent, 2**self.bits, generator)
+            rows = latent.reshape(-1, self.size)
+            for _ in range(KMEANS_ROUNDS):
+                sums, counts = self._sums(rows, nearest(rows, centres))
+                centres = torch.where(counts.unsqueeze(1) > 0, sums / counts.clamp_min(1).unsqueeze(1), centres)
+            self.codebooks[stage] = centres
+            self.counts[stage] = counts.mean()
+            latent = latent - centres[nearest(rows, centres)].view_as(latent)
+
+    @torch.no_grad()
+    def _learn(self, stage: int, latent: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
+        sums, counts = self._sums(latent.reshape(-1, self.size), codes)
         old = self.counts[stage].unsqueeze(1) * self.decay
         self.counts[stage] = self.decay * self.counts[stage] + (1 - self.decay) * counts
         new = self.counts[stage].clamp_min(1e-6).unsqueeze(1)
         codebook = (self.codebooks[stage] * old + (1 - self.decay) * sums) / new
         mean = self.counts[stage].mean()
         dead = self.counts[stage] < DEAD_SHARE * mean
-        elsewhere = rows[torch.randint(len(rows), (len(dead),), generator=generator, device=rows.device)]
-        self.codebooks[stage] = torch.where(dead.unsqueeze(1), _of_the_leader(elsewhere), codebook)
+        elsewhere = _drawn(latent, len(dead), generator)
+        self.codebooks[stage] = torch.where(dead.unsqueeze(1), elsewhere, codebook)
         self.counts[stage] = torch.where(dead, mean, self.counts[stage])
 
     def _sums(self, rows: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (codes, size) and (codes,): sum and number of the rows of each code, over all processes."""
         sums = rows.new_zeros(2**self.bits, self.size).index_add_(0, codes, rows)
-        return sums, torch.bincount(codes, minlength=2**self.bits).to(rows.dtype)
+        counts = torch.bincount(codes, minlength=2**self.bits).to(rows.dtype)
+        return summed(sums), summed(counts)
 
 
-def _of_the_leader(value: Tensor) -> Tensor:
-    if dist.is_initialized():
-        dist.broadcast(value, 0)
-    return value
+def _drawn(latent: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """Return (count, size): random rows of the ``latent`` (time, batch, size) of all processes, the same in each."""
+    time, batch, _ = latent.shape
+    every = batch * world_size()
+    chosen = torch.randint(time * every, (count,), generator=generator, device=latent.device)
+    place = chosen % every - own_part(torch.arange(every, device=latent.device))[0]
+    here = (place >= 0) & (place < batch)
+    rows = latent[chosen // every, place.clamp(0, batch - 1)]
+    return summed(torch.where(here.unsqueeze(1), rows, torch.zeros_like(rows)))
 
 
 def entropy_bits(codes: Tensor, bits: int) -> tuple[Tensor, Tensor]:
@@ -144,6 +194,9 @@ class GaussianBottleneck(nn.Module):
         self.warmup_steps = warmup_steps
         self.learns = True
         self.moments = nn.Linear(size, 2 * size)
+        with torch.no_grad():  # start by passing the latents, little disturbed: an encoder may be a finished codec's
+            self.moments.weight.copy_(torch.cat([torch.eye(size), torch.zeros(size, size)]))
+            self.moments.bias.copy_(torch.cat([torch.zeros(size), torch.full((size,), -3.0)]))
         self.draws = nn.Buffer(torch.zeros((), dtype=torch.int64))
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +208,10 @@ class GaussianBottleneck(nn.Module):
         divergence = self.divergence(mean, log_variance).sum(dim=-1).mean()
         if not self.training:
             return mean, divergence
-        noise = torch.randn(mean.shape, generator=_seeded(latent, self.draws), device=latent.device)
+        time, batch, size = mean.shape
+        shape = (batch * world_size(), time, size)
+        noise = own_part(torch.randn(shape, generator=_seeded(latent, self.draws), device=latent.device))
+        noise = noise.transpose(0, 1)
         if self.learns:
             self.draws.add_(1)
         warm = min(1.0, int(self.draws) / max(1, self.warmup_steps))

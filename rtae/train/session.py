@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from rtae.errors import ParameterError
-from rtae.shipped import find
+from rtae.shipped import OTHER_NAMES, find
 from rtae.train.checkpoint import load_checkpoint, save_checkpoint
 from rtae.train.codec_nets import Codec
-from rtae.train.coding import CodingNet, CodingTask
+from rtae.train.coding import CodingTask
 from rtae.train.config import TrainConfig, load_config, parse_config
 from rtae.train.denoising import DenoisingTask
-from rtae.train.distributed import World
+from rtae.train.distributed import World, first_on_each_machine
 from rtae.train.loop import Task, Trainer
 from rtae.train.mix import Material, Mixer
 from rtae.train.nets import Denoiser
@@ -65,7 +65,7 @@ def open_material(config: TrainConfig, folders: Folders, fold: int = 0) -> tuple
 
     def material(speech: Store, noise: Store, seed: int) -> Material:
         count = 100 if seed == 1 else 20
-        synthetic = synthetic_noise(speech, folders.cache, seed, count)
+        synthetic = synthetic_noise(speech, folders.cache, seed, 3 * count)
         return Material(speech, noise, synthetic, simulated_rooms(folders.cache, rate, seed, count))
 
     training, validation = (material(*part) for part in parts)
@@ -76,7 +76,8 @@ def make_trainer(config: TrainConfig, folders: Folders, output: Path, world: Wor
     """Return a trainer of the network that ``config`` describes."""
     if config.optim.batch % world.size:
         raise ParameterError(f"optim.batch is {config.optim.batch}; it must divide by the {world.size} processes")
-    training, validation = open_material(config, folders, fold)
+    with first_on_each_machine():
+        training, validation = open_material(config, folders, fold)
     mixer = Mixer(training, config.data, config.optim.seed)
     task_of = DenoisingTask if config.codec is None else CodingTask
     task: Task = task_of(config, mixer, Mixer(validation, config.data, VALIDATION_SEED))
@@ -100,9 +101,9 @@ def load_codec(path: Path) -> tuple[Codec, TrainConfig, dict[str, Any]]:
     config = parse_config(facts["config"])
     if config.codec is None:
         raise ParameterError(f"{path} is a denoiser's checkpoint, a codec's is needed")
-    net = CodingNet(config.codec).eval()
-    net.load_state_dict(_averaged(tensors))
-    return net.codec, config, facts
+    net = Codec(config.codec).eval()
+    net.load_state_dict({key.removeprefix("codec."): value for key, value in _averaged(tensors).items()})
+    return net, config, facts
 
 
 def is_codec(path: Path) -> bool:
@@ -111,13 +112,23 @@ def is_codec(path: Path) -> bool:
 
 
 def _averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix("average."): value for key, value in tensors.items() if key.startswith("average.")}
+    """Return the averaged weights of a checkpoint without those of an adversary."""
+    averaged = {key.removeprefix("average."): value for key, value in tensors.items() if key.startswith("average.")}
+    return {key: value for key, value in averaged.items() if not key.startswith("discriminator.")}
 
 
 def save_weights(checkpoint: Path, path: Path) -> None:
-    """Write the averaged weights of ``checkpoint`` alone: a fifth of its size, enough to adapt or export the model."""
+    """Write the averaged weights of ``checkpoint`` alone: a fifth of its size, enough to adapt or export the model.
+
+    A codec's matrices are kept in half precision, as its export rounds them.
+    """
     tensors, facts = load_checkpoint(checkpoint)
-    save_checkpoint(path, {key: value for key, value in tensors.items() if key.startswith("average.")}, facts)
+    coding = facts["config"].get("codec") is not None
+    weights = {
+        f"average.{key}": value.half() if coding and value.ndim > 1 and value.is_floating_point() else value
+        for key, value in _averaged(tensors).items()
+    }
+    save_checkpoint(path, weights, facts)
 
 
 def find_weights(name: str) -> Path:
@@ -128,7 +139,7 @@ def find_weights(name: str) -> Path:
     ParameterError
         If there is none.
     """
-    for path in (Path(name), find("denoise").parent / f"{name}.safetensors"):
+    for path in (Path(name), find("denoise").parent / f"{OTHER_NAMES.get(name, name)}.safetensors"):
         if path.is_file():
             return path
     raise ParameterError(f"no weights {name}: give a .safetensors file or the name of a shipped model")
@@ -138,7 +149,7 @@ def fine_tuning(weights: str) -> TrainConfig:
     """Return the configuration that adapts the model of ``weights``: its own, with small and short steps."""
     config = parse_config(load_checkpoint(find_weights(weights))[1]["config"])
     optim = dataclasses.replace(
-        config.optim, learning_rate=3e-4, warmup_steps=20, ema=0.99, steps=2000, validate_every=100
+        config.optim, learning_rate=2e-4, warmup_steps=20, ema=0.99, steps=2000, validate_every=100
     )
     return dataclasses.replace(config, name=f"{config.name}-adapted", optim=optim)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,7 +14,8 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from rtae.errors import ParameterError
+from rtae.atomic import AtomicFile
+from rtae.errors import ParameterError, RtaeError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".w64", ".caf"}
 STORE_VERSION = 1
@@ -113,6 +113,8 @@ def open_store(folder: str | Path, cache: str | Path, sample_rate: int) -> Store
     ------
     ParameterError
         If the folder is missing or holds no sound file that can be read.
+    RtaeError
+        If the cache cannot be written, for instance because the disk is full.
     """
     folder, cache = Path(folder), Path(cache)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
@@ -154,25 +156,33 @@ def _decoded(folder: Path, files: list[Path], sample_rate: int) -> Iterator[Item
 
 
 def _build(target: Path, sample_rate: int, items: Iterator[Item]) -> None:
-    target.mkdir(parents=True, exist_ok=True)
+    """Write samples and index into the folder ``target``; the index comes last, it is what says that both are whole."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with AtomicFile(target / "samples.i16") as part:
+            recordings = _write_samples(part, sample_rate, items)
+            if not recordings:
+                raise ParameterError(
+                    f"no usable recording for {target.name}: none could be read, or all are silent or too short"
+                )
+        with AtomicFile(target / "index.json") as part:
+            part.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
+    except OSError as error:
+        raise RtaeError(
+            f"cannot keep decoded recordings in {target} ({error.strerror}); free some space, or choose another --cache"
+        ) from None
+
+
+def _write_samples(path: Path, sample_rate: int, items: Iterator[Item]) -> list[Recording]:
     recordings: list[Recording] = []
     position = 0
-    part = target / f"samples.{os.getpid()}.part"
-    with open(part, "wb") as out:
+    with open(path, "wb") as out:
         for name, group, audio, band_hz in items:
             peak = float(np.abs(audio).max()) if audio.size >= sample_rate // 10 else 0.0
             if not 1e-4 < peak < np.inf:
                 continue
-            np.rint(audio * min(1.0, 1.0 / peak) * 32767).astype(np.int16).tofile(out)
+            out.write(np.rint(audio * min(1.0, 1.0 / peak) * 32767).astype(np.int16).tobytes())
             snr_db = _estimate_snr_db(audio, sample_rate)
             recordings.append(Recording(name, group, position, audio.size, band_hz, round(snr_db, 1)))
             position += audio.size
-    if not recordings:
-        part.unlink()
-        raise ParameterError(
-            f"no usable recording for {target.name}: none could be read, or all are silent or too short"
-        )
-    part.rename(target / "samples.i16")
-    index = target / f"index.{os.getpid()}.part"
-    index.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
-    index.rename(target / "index.json")
+    return recordings

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
-from scipy import fft
+from scipy import fft, signal
 
 from rtae.train.store import Item, Store, store_rendered
 
-KINDS = ("coloured", "hum", "fan", "wind", "babble")
+KINDS = ("babble", "coloured", "babble", "hum", "fan", "wind")
 SECONDS = 12
+CROWD = 36
+"""Most voices in a babble."""
+CROWDS = 3
 
 
-def synthetic_noise(speech: Store, cache: str | Path, seed: int, count: int = 100) -> Store:
-    """Render ``count`` recordings of 12 s, all kinds equally often; babble is mixed from ``speech``."""
+def synthetic_noise(speech: Store, cache: str | Path, seed: int, count: int) -> Store:
+    """Render ``count`` recordings of 12 s; babble, mixed from ``speech``, is twice as often as each other kind."""
     voices = [item.path for item in speech.recordings]
-    key = f"synthetic 1 {seed} {count} {voices}"
+    key = f"synthetic 2 {seed} {count} {voices}"
     return store_rendered(_render(speech, seed, count), key, cache, speech.sample_rate)
 
 
@@ -32,13 +35,34 @@ def _render(speech: Store, seed: int, count: int) -> Iterator[Item]:
 
 
 def babble(rng: Generator, speech: Store, length: int) -> np.ndarray:
-    """Return four to nine voices of ``speech`` at once, each at the same level."""
+    """Return many voices of ``speech`` at once, at their own levels, some groups of them far away in a hall.
+
+    The hall's response is noise that decays exponentially, its high frequencies first (Polack, "La transmission de
+    l'energie sonore dans les salles", 1988).
+    """
     total = np.zeros(length, dtype=np.float32)
-    for _ in range(rng.integers(4, 10)):
-        recording = speech.recordings[rng.integers(len(speech.recordings))]
-        voice = speech.read(recording, int(rng.integers(recording.length)), length)
-        total += voice / (voice.std() + 1e-6)
+    voices = np.array_split(np.arange(round(4 * (CROWD / 4) ** rng.random())), CROWDS)
+    for group in voices:
+        crowd = np.zeros(length, dtype=np.float32)
+        for _ in group:
+            recording = speech.recordings[rng.integers(len(speech.recordings))]
+            voice = speech.read(recording, int(rng.integers(recording.length)), length)
+            crowd += voice / (voice.std() + 1e-6) * np.float32(10 ** (rng.uniform(-10, 0) / 20))
+        total += hall(rng, crowd, speech.sample_rate) if rng.random() < 0.6 else crowd
     return total
+
+
+def hall(rng: Generator, audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return ``audio`` (samples,) from a random distance in a random hall, at the same level."""
+    decay_s = rng.uniform(0.3, 1.5)
+    time = np.arange(round(decay_s * sample_rate), dtype=np.float32) / sample_rate
+    response = rng.standard_normal(time.size, dtype=np.float32) * np.exp(-6.9 * time / decay_s)
+    smooth = np.exp(-2 * np.pi * rng.uniform(2000, 8000) / sample_rate)
+    response = signal.lfilter([1 - smooth], [1, -smooth], response)
+    response /= np.linalg.norm(response) * 10 ** (rng.uniform(-3, 9) / 20)  # direct to reverberant
+    response[0] += 1.0
+    wet = signal.oaconvolve(audio, response)[: audio.size]
+    return np.asarray(wet * (audio.std() / (wet.std() + 1e-9)), dtype=np.float32)
 
 
 def steady(rng: Generator, kind: str, length: int, sample_rate: int) -> np.ndarray:

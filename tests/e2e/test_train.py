@@ -29,6 +29,28 @@ warmup_steps = 5
 """
 
 
+CODEC = """
+name = "small"
+[data]
+segment_s = 0.5
+[optim]
+batch = 2
+steps = 2
+validate_every = 2
+validation_batches = 1
+warmup_steps = 1
+[codec]
+sample_rate = 48000
+hop = 480
+analysis = 1440
+synthesis = 960
+width = 16
+encoder_blocks = 1
+decoder_blocks = 1
+bottleneck = "gaussian"
+"""
+
+
 @pytest.fixture
 def noise(tmp_path: Path) -> Path:
     rng = np.random.default_rng(5)
@@ -61,6 +83,9 @@ def test_from_folders_to_a_model_that_denoises(noise: Path, cache: Path, tmp_pat
     losses = [float(line.split("total ")[1].split()[0]) for line in said.splitlines() if "validation  total" in line]
     assert len(losses) == 2 and losses[1] < losses[0]
     assert main(["train", str(tmp_path / "smoke.toml"), *map(str, common), "-o", str(tmp_path / "run")]) == 2
+    (tmp_path / "smoke.toml").write_text(CONFIG.replace("steps = 40", "steps = 50"))
+    status, said = run("train", tmp_path / "smoke.toml", *common, "-o", tmp_path / "run", "--resume")
+    assert status == 0 and "step 50/50" in said and "step 20 " not in said
 
     model, weights = tmp_path / "smoke.onnx", tmp_path / "smoke.safetensors"
     best = tmp_path / "run" / "best.safetensors"
@@ -99,6 +124,25 @@ def test_a_search_prints_its_table_and_writes_the_best_choice(noise: Path, cache
     assert load_config(tmp_path / "search" / "best.toml").name == "smoke"
 
 
+def test_a_search_for_a_codec_takes_each_size_of_its_bottleneck_once(noise: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(CODEC)
+    status, said = run(
+        "train", tmp_path / "small.toml", "--noise", noise, "--cache", cache, "-o", tmp_path / "search",
+        "--search", "9", "--budget", "0.1",
+    )  # fmt: skip
+    assert status == 0
+    table = [[cell.strip() for cell in line.split("|")] for line in said.splitlines() if line.startswith("|")]
+    assert table[0][2] == "latent" and sorted(int(row[2]) for row in table[2:]) == [8, 16, 32, 64]
+    assert all(float(row[4]) > 0 for row in table[2:])
+    from rtae.train.config import load_config
+    from rtae.train.session import load_codec
+
+    best = load_config(tmp_path / "search" / "best.toml")
+    assert best.codec is not None and str(best.codec.latent) == table[2][2] and best.codec.width == 16
+    sizes = {load_codec(path)[1].codec.latent for path in (tmp_path / "search").glob("trial-*-0/best.safetensors")}
+    assert sizes == {8, 16, 32, 64}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,6 +150,8 @@ def test_a_search_prints_its_table_and_writes_the_best_choice(noise: Path, cache
         (["train", "denoise-8ms", "--noise", "nowhere"], "no sound files"),
         (["train", "denoise-9ms", "--noise", "nowhere"], "denoise-8ms"),
         (["train", "--from", "nothing", "--noise", "nowhere"], "no weights nothing"),
+        (["train", "denoise-8ms", "--noise", "nowhere", "--search", "0"], "--search is 0"),
+        (["train", "denoise-8ms", "--noise", "nowhere", "--search", "1", "--folds", "0"], "--folds is 0"),
         (["export", "nothing.safetensors", "-o", "x.onnx"], "no checkpoint at"),
     ],
 )

@@ -30,6 +30,11 @@ TINY = {
 }
 
 
+def tiny(**tables: dict[str, object]) -> TrainConfig:
+    """The tiny configuration with keys of some tables changed."""
+    return parse_config(TINY | {name: {**TINY.get(name, {}), **keys} for name, keys in tables.items()})
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)

@@ -2,21 +2,27 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from rtae.errors import ModelFormatError, ParameterError, RtaeError
-from rtae.train import export_codec as exporting
+from rtae.model import Model
+from rtae.train import verify_codec as verifying
 from rtae.train.checkpoint import load_checkpoint
+from rtae.train.codec_losses import level
 from rtae.train.codec_nets import Codec, initial_state
 from rtae.train.coding import CodingNet
-from rtae.train.config import CodecConfig, TrainConfig, parse_config
+from rtae.train.config import TrainConfig
 from rtae.train.discriminator import Discriminator, adversarial_terms
 from rtae.train.distributed import World
-from rtae.train.export_codec import decode, encode, export_codec
+from rtae.train.export import round_to_half
+from rtae.train.export_codec import code_use, codec_specs, export_codec
 from rtae.train.loop import LAST, Trainer
-from rtae.train.session import Folders, is_codec, load_codec, load_denoiser, make_trainer
-from tests.unit.train.conftest import TINY
+from rtae.train.quantize import ResidualQuantizer
+from rtae.train.session import Folders, is_codec, load_codec, load_denoiser, make_trainer, save_weights
+from rtae.train.verify_codec import decode, decode_latents, encode, encode_latents
+from tests.unit.train import conftest
 
 ALONE = World(0, 1, torch.device("cpu"))
 SIZES = {
@@ -34,11 +40,12 @@ SIZES = {
     "discriminator_windows": [256],
     "discriminator_channels": 4,
     "warmup_steps": 3,
+    "continuous_steps": 2,
 }
 
 
 def tiny(**changes: object) -> TrainConfig:
-    return parse_config({**TINY, "codec": {**SIZES, **changes}})
+    return conftest.tiny(codec={**SIZES, **changes})
 
 
 def make_codec() -> Codec:
@@ -48,7 +55,9 @@ def make_codec() -> Codec:
     codec = CodingNet(config).eval().codec
     with torch.no_grad():
         codec.bottleneck.codebooks.normal_()
+        codec.bottleneck.draws.fill_(config.continuous_steps)
         codec.encoder.leave.weight *= 3
+    round_to_half(codec)  # as the export does
     return codec
 
 
@@ -136,9 +145,9 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(folders: Folders
 
 
 def moved(trainer: Trainer) -> set[str]:
-    """Take two steps and return the parts of the network that changed."""
+    """Take three steps and return the parts of the network that changed."""
     before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
-    for step in (0, 1):
+    for step in range(3):
         trainer.train_step(trainer.task.batch(step, 0, 4))
     changed = {name for name, value in trainer.net.state_dict().items() if not torch.equal(value, before[name])}
     return {name.removeprefix("codec.").split(".")[0] for name in changed if not name.endswith("draws")}
@@ -155,6 +164,19 @@ def test_the_stages_train_their_parts_alone_and_go_on_from_each_other(folders: F
     denoising = make_trainer(tiny(part="encoder"), folders, tmp_path / "third", ALONE)
     denoising.load_weights(weights)
     assert moved(denoising) == {"encoder"}
+
+
+def test_a_variational_twin_starts_from_a_codec_and_hears_what_it_heard(folders: Folders, tmp_path: Path) -> None:
+    codes = make_trainer(tiny(), folders, tmp_path / "codes", ALONE)
+    codes.save(LAST)
+    twin = make_trainer(tiny(bottleneck="gaussian"), folders, tmp_path / "twin", ALONE)
+    twin.load_weights(load_checkpoint(tmp_path / "codes" / LAST)[0])
+    latent = torch.randn(5, 2, SIZES["latent"])
+    audio = [part.codec.decoder(latent, initial_state(part.codec.decoder, 2))[0] for part in (codes.net, twin.net)]
+    assert torch.equal(*audio)
+    bottleneck = twin.net.codec.bottleneck
+    mean, log_variance = bottleneck.distribution(latent)
+    assert torch.allclose(mean, latent) and bool((log_variance < -2).all())
 
 
 def test_each_side_of_the_adversarial_terms_moves_its_own_weights_alone() -> None:
@@ -236,18 +258,18 @@ def test_a_file_that_is_not_the_network_is_found(
         elif spoil == "leave":
             codec.decoder.leave.bias += 0.1
         else:
-            original = exporting.Model
+            original = verifying.Model
             model = original(folder / "tiny-decoder.onnx")
             wrong = dataclasses.replace(model.spec, delay=159)
 
-            def lying(path: Path, **given: int) -> exporting.Model:
+            def lying(path: Path, **given: int) -> verifying.Model:
                 found = original(path, **given)
                 found.spec = wrong if found.spec.kind == "decoder" else found.spec
                 return found
 
-            monkeypatch.setattr(exporting, "Model", lying)
+            monkeypatch.setattr(verifying, "Model", lying)
     with pytest.raises(RtaeError, match=message):
-        exporting.verify_codec(codec, folder / "tiny-encoder.onnx", folder / "tiny-decoder.onnx")
+        verifying.verify_codec(codec, folder / "tiny-encoder.onnx", folder / "tiny-decoder.onnx")
 
 
 def test_what_cannot_be_exported_leaves_nothing(codec: Codec, tmp_path: Path) -> None:
@@ -255,10 +277,11 @@ def test_what_cannot_be_exported_leaves_nothing(codec: Codec, tmp_path: Path) ->
     with pytest.raises(ParameterError, match="--force"):
         export_codec(codec, tmp_path, "tiny", {})
     assert [path.name for path in tmp_path.iterdir()] == ["tiny-encoder.onnx"]
-    config = CodecConfig(**{**dataclasses.asdict(codec.config), "bottleneck": "gaussian"})
-    with pytest.raises(ParameterError, match="bottleneck"):
-        export_codec(Codec(config), tmp_path / "new", "tiny", {})
-    assert not (tmp_path / "new").exists()
+    with torch.no_grad():
+        codec.decoder.transform += 0.01  # no delay can then be right
+    with pytest.raises(RtaeError, match="declared delay"):
+        export_codec(codec, tmp_path / "new", "tiny", {})
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_checkpoints_of_codec_and_denoiser_are_told_apart(folders: Folders, trainer: Trainer, tmp_path: Path) -> None:
@@ -272,3 +295,118 @@ def test_checkpoints_of_codec_and_denoiser_are_told_apart(folders: Folders, trai
         load_denoiser(coding.folder / LAST)
     with pytest.raises(ParameterError, match="a codec's is needed"):
         load_codec(trainer.folder / LAST)
+
+
+def test_the_encoder_gives_what_it_quantises(exported: tuple[Path, dict[str, object]], codec: Codec) -> None:
+    folder, _ = exported
+    audio = noise(8)
+    spec = Model(folder / "tiny-encoder.onnx").spec
+    assert (spec.latent_size, spec.format_version) == (8, 2)
+    with torch.no_grad():
+        latent = codec.encoder(audio, initial_state(codec.encoder, 2))[0].transpose(0, 1).numpy()
+    ours = encode_latents(folder / "tiny-encoder.onnx", audio.numpy())
+    assert ours.shape == (2, 30, 8) and np.abs(ours).max() > 0.1
+    np.testing.assert_allclose(ours, latent, atol=1e-4, rtol=1e-4)
+    codes = encode(folder / "tiny-encoder.onnx", audio.numpy())
+    again = codec.bottleneck.codes(torch.from_numpy(ours.reshape(-1, 8))).numpy()
+    np.testing.assert_array_equal(again, codes.reshape(-1, 3))
+
+
+def test_the_decoder_of_codes_stays_in_the_first_format(exported: tuple[Path, dict[str, object]]) -> None:
+    spec = Model(exported[0] / "tiny-decoder.onnx").spec
+    assert (spec.latent_size, spec.format_version) == (0, 1)
+
+
+def test_the_use_of_the_codes_is_in_the_file(codec: Codec, tmp_path: Path) -> None:
+    assert isinstance(codec.bottleneck, ResidualQuantizer)
+    codec.bottleneck.counts.zero_()
+    codec.bottleneck.counts[:, 0] = 1.0
+    codec.bottleneck.counts[0, :4] = 2.0
+    assert code_use(codec.bottleneck) == {"entropy_bits": [2.0, 0.0, 0.0], "codes_in_use": [0.25, 0.062, 0.062]}
+    encoder, decoder = codec_specs(codec, "tiny", {}, {"pesq_wb": 2.5})
+    assert encoder.metrics == decoder.metrics
+    assert encoder.metrics["pesq_wb"] == 2.5 and encoder.metrics["entropy_bits"] == [2.0, 0.0, 0.0]
+    assert encoder.training["codebooks_sha256"] == decoder.training["codebooks_sha256"]
+    codec.bottleneck.codebooks += 1
+    assert codec_specs(codec, "tiny", {}, {})[0].training["codebooks_sha256"] != encoder.training["codebooks_sha256"]
+
+
+def test_an_encoder_trained_alone_is_exported_alone(codec: Codec, tmp_path: Path) -> None:
+    denoising = Codec(dataclasses.replace(codec.config, part="encoder"))
+    denoising.load_state_dict(codec.state_dict())
+    export_codec(denoising, tmp_path, "tiny-encoder-denoise", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny-encoder-denoise.onnx"]
+    spec = Model(tmp_path / "tiny-encoder-denoise.onnx").spec
+    assert (spec.kind, spec.name) == ("encoder", "tiny-encoder-denoise")
+
+
+@pytest.fixture(scope="module")
+def twin() -> Codec:
+    torch.manual_seed(5)
+    config = tiny(bottleneck="gaussian").codec
+    assert config is not None
+    codec = CodingNet(config).eval().codec
+    with torch.no_grad():
+        codec.encoder.leave.weight *= 3
+    return codec
+
+
+@pytest.fixture(scope="module")
+def exported_twin(twin: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vae")
+    found = export_codec(twin, folder, "tiny", {"data": "none"})
+    assert found["declared delay"] == 160
+    return folder
+
+
+def test_an_exported_variational_twin_is_the_network(exported_twin: Path, twin: Codec) -> None:
+    paths = [exported_twin / f"tiny-{end}.onnx" for end in ("encoder", "decoder")]
+    assert sorted(exported_twin.iterdir()) == sorted(paths)
+    specs = [Model(path).spec for path in paths]
+    assert [spec.kind for spec in specs] == ["vae-encoder", "vae-decoder"]
+    assert [(spec.latent_size, spec.codebooks, spec.format_version) for spec in specs] == [(8, 0, 2), (8, 0, 2)]
+    audio = noise(9)
+    means = encode_latents(paths[0], audio.numpy())
+    assert means.shape == (2, 30, 8) and np.abs(means).max() > 0.1
+    with torch.no_grad():
+        expected = twin(audio)[0].numpy()
+    decoded = decode_latents(paths[1], means)
+    assert decoded.size == expected.size > 0
+    assert np.abs(decoded - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(("spoil", "message"), [("encoder", "means of the whole"), ("decoder", "audio differs")])
+def test_a_twin_that_is_not_the_network_is_found(spoil: str, message: str, exported_twin: Path, twin: Codec) -> None:
+    other = Codec(twin.config).eval()
+    other.load_state_dict(twin.state_dict())
+    with torch.no_grad():
+        (other.bottleneck.moments if spoil == "encoder" else other.decoder.leave).bias += 0.1
+    with pytest.raises(RtaeError, match=message):
+        verifying.verify_codec(other, *(exported_twin / f"tiny-{end}.onnx" for end in ("encoder", "decoder")))
+
+
+def test_weights_in_half_precision_give_the_same_files(folders: Folders, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny(), folders, tmp_path / "run", ALONE)
+    for step in range(4):
+        trainer.train_step(trainer.task.batch(step, 0, 4))
+    trainer.save(LAST)
+    save_weights(tmp_path / "run" / LAST, tmp_path / "tiny.safetensors")
+    assert (tmp_path / "tiny.safetensors").stat().st_size < 0.3 * (tmp_path / "run" / LAST).stat().st_size
+    files = []
+    for source in (tmp_path / "run" / LAST, tmp_path / "tiny.safetensors"):
+        codec, _, _ = load_codec(source)
+        export_codec(codec, tmp_path / source.stem, "tiny", {})
+        graphs = [onnx.load(tmp_path / source.stem / f"tiny-{end}.onnx").graph for end in ("encoder", "decoder")]
+        files.append([(item.name, item.raw_data) for graph in graphs for item in graph.initializer])
+        halved = [name for name, _ in files[-1] if name.endswith(".half")]
+        assert len(halved) > 10
+    assert files[0] == files[1]
+
+
+def test_noise_without_speech_counts_but_not_without_bound() -> None:
+    noise = 0.1 * torch.randn(2, 4000, generator=torch.Generator().manual_seed(1))
+    speech = torch.sin(torch.arange(4000) / 20).expand(2, -1)
+    assert torch.allclose(level(speech, speech), 2**0.5 * torch.ones(2, 1), rtol=1e-2)
+    assert torch.equal(level(speech, speech + noise), level(speech, speech))
+    assert torch.allclose(level(torch.zeros_like(noise), noise), torch.full((2, 1), 100.0), rtol=0.1)
+    assert bool(level(torch.zeros_like(noise), torch.zeros_like(noise)).isfinite().all())

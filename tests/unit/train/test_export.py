@@ -8,8 +8,8 @@ import torch
 
 from rtae.errors import RtaeError
 from rtae.model import Model
-from rtae.train.config import TrainConfig
-from rtae.train.export import export_denoiser
+from rtae.train.config import NetConfig, TrainConfig
+from rtae.train.export import denoiser_to_onnx, export_denoiser
 from rtae.train.nets import Denoiser
 from rtae.train.quantized import export_int8
 from tests.unit.train.test_nets import make_net
@@ -32,6 +32,12 @@ def test_an_exported_model_says_what_it_is_and_streams(net: Denoiser, tmp_path: 
     assert list(tmp_path.iterdir()) == [tmp_path / "tiny.onnx"]
 
 
+def test_a_hop_takes_a_hundred_operators() -> None:
+    """Each costs a call; the default floor and one that is not zero take as many."""
+    for floor in (0.0, 0.1):
+        assert len(denoiser_to_onnx(Denoiser(NetConfig(floor=floor))).graph.node) <= 100
+
+
 def test_a_wrong_declared_delay_is_found_before_anything_is_written(
     net: Denoiser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,10 +57,10 @@ def test_a_graph_that_differs_from_the_network_is_found(
 
     def spoilt(given: Denoiser) -> onnx.ModelProto:
         with torch.no_grad():
-            given.mask.bias += 0.01
+            given.gains.bias += 0.01
         graph = original(given)
         with torch.no_grad():
-            given.mask.bias -= 0.01
+            given.gains.bias -= 0.01
         return graph
 
     original = export.denoiser_to_onnx

@@ -1,12 +1,16 @@
 import dataclasses
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.plain_training import plain_training
 from rtae.errors import ModelFormatError, RtaeError
+from rtae.train import loop
 from rtae.train.checkpoint import load_checkpoint, save_checkpoint
 from rtae.train.config import TrainConfig
 from rtae.train.distributed import World
@@ -28,6 +32,21 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights(trainer: Trainer) -
     assert trainer.step == 40
     assert trainer.best < before
     assert {LAST, BEST} <= {path.name for path in trainer.folder.iterdir()}
+
+
+def test_the_quick_training_learns_as_the_plain_one_does(config: TrainConfig, folders: Folders, tmp_path: Path) -> None:
+    def curve(name: str, **optim: object) -> np.ndarray:
+        changed = dataclasses.replace(config.optim, steps=60, validate_every=60, **optim)
+        trainer = make_trainer(dataclasses.replace(config, optim=changed), folders, tmp_path / name, ALONE)
+        batches = (trainer.task.batch(step, 0, changed.batch) for step in range(changed.steps))
+        return np.array([trainer.train_step(batch)["total"] for batch in batches])
+
+    quick = curve("quick")
+    with plain_training():
+        plain = curve("plain", bf16=False)
+    assert plain[-10:].mean() < 0.8 * plain[:10].mean()
+    assert not np.array_equal(quick, plain)
+    np.testing.assert_allclose(quick, plain, rtol=0.02)
 
 
 def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(
@@ -91,6 +110,67 @@ def test_killed_while_it_writes_a_trainer_leaves_the_last_checkpoint_whole(train
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
     _, facts = load_checkpoint(path)
     assert facts["step"] == 0
+
+
+def test_killed_at_any_step_a_training_loses_at_most_the_interval_between_checkpoints(
+    config: TrainConfig, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock)
+    optim = dataclasses.replace(config.optim, steps=20, validate_every=7, checkpoint_minutes=0.5)
+    trainer = make_trainer(dataclasses.replace(config, optim=optim), folders, tmp_path, ALONE)
+    original = trainer.train_step
+    kept: list[int] = []
+
+    def ten_seconds(batch: loop.Batch) -> dict[str, float]:
+        nonlocal clock
+        clock += 10
+        if (tmp_path / LAST).exists():  # a kill here would leave just this
+            kept.append(load_checkpoint(tmp_path / LAST)[1]["step"])
+            assert trainer.step - kept[-1] <= 3
+        else:
+            assert trainer.step <= 4
+        return original(batch)
+
+    monkeypatch.setattr(trainer, "train_step", ten_seconds)
+    trainer.run()
+    assert sorted(set(kept)) == [4, 8, 12, 16]
+    assert load_checkpoint(tmp_path / LAST)[1]["step"] == 20
+
+
+def test_killed_while_it_saves_over_and_over_a_trainer_leaves_a_whole_checkpoint(
+    trainer: Trainer, config: TrainConfig
+) -> None:
+    trainer.train_step(trainer.task.batch(0, 0, config.optim.batch))
+    trainer.save(LAST)
+    path = trainer.folder / LAST
+    code = (
+        "import sys, torch; from pathlib import Path\n"
+        "from rtae.train.checkpoint import load_checkpoint, save_checkpoint\n"
+        "tensors, facts = load_checkpoint(Path(sys.argv[1]))\n"
+        "while True: save_checkpoint(Path(sys.argv[1]), tensors, facts); print('saved', flush=True)\n"
+    )
+    rng = random.Random(5)
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(20 + rng.randrange(20)):
+            assert process.stdout is not None and process.stdout.readline() == "saved\n"
+        process.kill()
+    assert process.returncode == -9
+    step = trainer.step
+    trainer.resume(path)
+    assert trainer.step == step == 1
+
+
+def test_a_key_that_an_older_checkpoint_lacks_had_its_default(trainer: Trainer, config: TrainConfig) -> None:
+    trainer.save(LAST)
+    tensors, facts = load_checkpoint(trainer.folder / LAST)
+    del facts["config"]["net"]["floor"], facts["config"]["loss"]["estoi_weight"]
+    facts["config"]["optim"]["compile"] = True  # a key of former days
+    save_checkpoint(trainer.folder / LAST, tensors, facts)
+    trainer.resume(trainer.folder / LAST)
+    trainer.config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, estoi_weight=0.5))
+    with pytest.raises(ModelFormatError, match=r"loss.estoi_weight = 0.0, the config says 0.5"):
+        trainer.resume(trainer.folder / LAST)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\xff" * 100])

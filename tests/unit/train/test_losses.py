@@ -2,25 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.plain_training import plain_spectral_loss
 from rtae.train.config import LossConfig
-from rtae.train.losses import FLOOR, DenoisingLoss, active_hops
-
-
-def reference_spectral(estimate: Tensor, clean: Tensor, loss: DenoisingLoss, size: int) -> Tensor:
-    """Compute the same by automatic differentiation's rules, term by term, as it is written in the papers."""
-    c = loss.config
-    window, weight = loss.get_buffer(f"window_{size}"), loss.get_buffer(f"weight_{size}")
-    x, s = (torch.fft.rfft(signal.unfold(1, size, size // 2) * window) for signal in (estimate, clean))
-    magnitude = [(spectrum.abs().square() + FLOOR) ** (c.compression / 2) for spectrum in (x, s)]
-    phase = [spectrum / (spectrum.abs().square() + FLOOR).sqrt() for spectrum in (x, s)]
-    compressed = [m * p for m, p in zip(magnitude, phase, strict=True)]
-    missing = magnitude[1] - magnitude[0]
-    value = (
-        c.complex_weight * (compressed[1] - compressed[0]).abs().square()
-        + c.magnitude_weight * missing.square()
-        + c.removed_speech_weight * missing.relu().square()
-    )
-    return (value * weight).mean()
+from rtae.train.losses import DenoisingLoss, active_hops
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -32,7 +16,8 @@ def test_the_written_out_gradient_is_the_automatic_one(size: int) -> None:
     zeros = torch.zeros(3, 4, dtype=torch.double)
     total = loss(estimate, clean, noisy, zeros, zeros)["total"]
     level = noisy.square().mean(dim=1, keepdim=True).rsqrt()
-    reference = reference_spectral(estimate * level, clean * level, loss, size)
+    window, weight = loss.get_buffer(f"window_{size}"), loss.get_buffer(f"weight_{size}")
+    reference = plain_spectral_loss(estimate * level, clean * level, window, weight, loss.config)
     torch.testing.assert_close(total, reference)
     (found,) = torch.autograd.grad(total, estimate)
     (wanted,) = torch.autograd.grad(reference, estimate)
@@ -51,6 +36,16 @@ def test_a_perfect_estimate_costs_nothing_and_silence_costs_more_than_noise_left
 
     assert total(clean) == pytest.approx(0.0, abs=1e-9)
     assert total(clean * 0.5) > total(clean * 1.5) > 0
+
+
+def test_the_mean_squared_error_alone_is_the_plain_baseline() -> None:
+    torch.manual_seed(4)
+    zero = ("complex_weight", "magnitude_weight", "wave_weight", "removed_speech_weight", "speech_weight")
+    loss = DenoisingLoss(LossConfig(windows=(64,), mse_weight=1.0, **dict.fromkeys(zero, 0.0)), 16000)
+    estimate, clean, noisy = torch.randn(3, 2, 512)
+    noisy = noisy / noisy.square().mean(dim=1, keepdim=True).sqrt()
+    total = loss(estimate, clean, noisy, torch.zeros(2, 4), torch.zeros(2, 4))["total"]
+    torch.testing.assert_close(total, (estimate - clean).square().mean(), rtol=1e-5, atol=0)
 
 
 def test_the_loss_does_not_depend_on_the_level() -> None:

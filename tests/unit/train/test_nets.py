@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def make_net(config: NetConfig) -> Denoiser:
     """A network that does something: random mask, statistics away from their start."""
     torch.manual_seed(5)
     net = Denoiser(config)
-    torch.nn.init.normal_(net.mask.weight, std=0.3)
+    torch.nn.init.normal_(net.gains.weight, std=0.3)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -69,6 +71,21 @@ def test_without_attenuation_the_output_is_the_input_delayed(config: TrainConfig
     audio = 0.1 * torch.randn(1, 10 * net.config.hop)
     output, _, _ = net(audio, net.initial_state(1), torch.zeros(1, 1))
     torch.testing.assert_close(output[:, net.delay :], audio[:, : -net.delay], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_the_floor_keeps_a_share_of_the_input_but_not_in_training(config: TrainConfig) -> None:
+    """A mask that is trained with the floor learns to take it out again."""
+    floored, plain = (make_net(dataclasses.replace(config.net, floor=floor)) for floor in (0.1, 0.0))
+    audio = 0.1 * torch.randn(1, 10 * config.net.hop)
+    limit = torch.full((1, 1), 200.0)
+    state = plain.initial_state(1)
+    with_floor, without = (net(audio, state, limit)[0][:, plain.delay :] for net in (floored, plain))
+    kept = 0.1 * audio[:, : -plain.delay] + 0.9 * without
+    assert (with_floor - without).abs().max() > 1e-3
+    torch.testing.assert_close(with_floor, kept, atol=1e-6, rtol=0)
+    trained = [net.train()(audio, state, limit)[0] for net in (floored, plain)]
+    torch.testing.assert_close(*trained, atol=0, rtol=0)
 
 
 @torch.no_grad()

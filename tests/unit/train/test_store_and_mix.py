@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,8 @@ from rtae.errors import ParameterError
 from rtae.train.config import DataConfig, TrainConfig
 from rtae.train.mix import Material, Mixer, active_rms
 from rtae.train.session import Folders, open_material
-from rtae.train.store import open_store
+from rtae.train.store import Item, open_store, store_rendered
+from rtae.train.synthetic import KINDS, hall
 
 NOTHING = DataConfig(
     segment_s=0.5,
@@ -49,6 +53,49 @@ def test_unreadable_files_are_passed_over_and_an_empty_folder_is_refused(tmp_pat
     (tmp_path / "noise" / "broken.wav").write_bytes(b"RIFF nonsense")
     with pytest.raises(ParameterError, match="no usable recording"):
         open_store(tmp_path / "noise", tmp_path / "cache", 16000)
+
+
+def rendered(stop: BaseException | None) -> Iterator[Item]:
+    yield "a", "a", np.full(16000, 0.5, np.float32), 8000.0
+    if stop is not None:
+        raise stop
+    yield "b", "b", np.full(16000, 0.25, np.float32), 8000.0
+
+
+def test_an_interrupted_decoding_leaves_nothing_and_is_done_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        store_rendered(rendered(KeyboardInterrupt()), "key", tmp_path, 16000)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    store = store_rendered(rendered(None), "key", tmp_path, 16000)
+    assert [item.path for item in store.recordings] == ["a", "b"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["index.json", "samples.i16"]
+
+
+def test_killed_between_samples_and_index_decoding_is_done_again(tmp_path: Path) -> None:
+    store_rendered(rendered(None), "key", tmp_path, 16000)
+    (folder,) = tmp_path.iterdir()
+    (folder / "index.json").unlink()
+    (folder / "samples.i16").write_bytes(b"other")
+    store = store_rendered(rendered(None), "key", tmp_path, 16000)
+    assert store.read(store.recordings[1], 0, 4) == pytest.approx([0.25] * 4, abs=1e-3)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    # the limit makes writes beyond it fail as a full disk does; in a process of its own, as it cannot be raised again
+    code = (
+        "import resource, signal, sys; import numpy as np; from rtae.errors import RtaeError\n"
+        "from rtae.train.store import store_rendered\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "item = ('a', 'a', np.full(16000, 0.5, np.float32), 8000.0)\n"
+        "try: store_rendered(iter([item]), 'key', sys.argv[1], 16000)\n"
+        "except RtaeError as error: print(error)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "cannot keep decoded recordings" in said and "--cache" in said
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_folds_hold_out_different_groups_that_never_train(folders: Folders) -> None:
@@ -112,3 +159,21 @@ def test_noise_alone_has_silence_for_its_target(material: Material) -> None:
 def test_speech_that_is_not_clean_enough_is_refused(material: Material) -> None:
     with pytest.raises(ParameterError, match="min_snr_db"):
         Mixer(material, dataclasses.replace(NOTHING, min_snr_db=1000.0), 1)
+
+
+def test_rendered_noises_are_of_every_kind_and_of_sound_level(material: Material) -> None:
+    kinds = [item.group.removeprefix("synthetic/") for item in material.synthetic.recordings]
+    assert kinds == [KINDS[number % len(KINDS)] for number in range(300)]
+    for item in material.synthetic.recordings[: len(KINDS)]:
+        audio = material.synthetic.read(item, 0, item.length)
+        assert np.abs(audio).max() == pytest.approx(0.3, rel=0.01) and active_rms(audio, 16000) > 0.01
+
+
+def test_a_hall_keeps_the_level_and_rings_on() -> None:
+    click = np.zeros(16000, np.float32)
+    click[100] = 1.0
+    rung = hall(np.random.default_rng(3), click, 16000)
+    assert rung.shape == click.shape and np.abs(rung[:99]).max() < 1e-5
+    assert rung.std() == pytest.approx(click.std(), rel=0.01)
+    early, late = (np.square(rung[start : start + 1600]).sum() for start in (101, 1701))
+    assert early > late > 0
