@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self, cast
@@ -22,6 +23,8 @@ from rtae.errors import AudioFileError, MissingDependencyError
 
 BLOCK_SIZE = 1 << 16
 """Samples a block when reading."""
+
+STANDARD_INPUT = "-"
 
 _SUFFIX_FORMATS = {".aif": "AIFF", ".aifc": "AIFF", ".oga": "OGG", ".opus": "OGG", ".snd": "AU"}
 _INTEGER_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24}
@@ -38,7 +41,7 @@ class AudioReader:
     Parameters
     ----------
     path : path-like
-        The file.
+        The file; ``-`` is standard input, of which what can be read in order is read: wav, au, ogg, mp3.
 
     Attributes
     ----------
@@ -58,9 +61,11 @@ class AudioReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         soundfile = _soundfile()
-        _check_readable(self.path)
+        piped = os.fspath(path) == STANDARD_INPUT
+        if not piped:
+            _check_readable(self.path)
         try:
-            self._file: Any = soundfile.SoundFile(os.fspath(self.path))
+            self._file: Any = soundfile.SoundFile(0 if piped else os.fspath(self.path), closefd=not piped)
         except soundfile.LibsndfileError as error:
             raise self._failure(f"damaged, or no sound file ({_reason(error)})") from None
         except TypeError:  # soundfile wants the rate of a headerless .raw file from the caller
@@ -73,10 +78,13 @@ class AudioReader:
         self.subtype = str(self._file.subtype)
         frames = int(self._file.frames)
         self.frames = frames if frames < 1 << 62 else None
+        # What writes to a pipe does not know how much it will be, and declares the most.
+        if piped and frames * self.channels * _INTEGER_BITS.get(self.subtype, 32) // 8 >= _UNKNOWN_SIZE - (1 << 16):
+            self.frames = None
         try:
             if frames == 0:
                 raise self._failure("it holds no audio (0 samples)")
-            if _is_cut(self.path, self.format, self._file.extra_info):
+            if not piped and _is_cut(self.path, self.format, self._file.extra_info):
                 raise self._failure("the file is truncated; copy it again or repair it")
         except AudioFileError:
             self.close()
@@ -118,6 +126,15 @@ class AudioReader:
 
     def _failure(self, found: str) -> AudioFileError:
         return AudioFileError(f"cannot read '{self.path}': {found}")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How audio was coded that comes from elsewhere than a sound file: what :func:`output_format` wants to know."""
+
+    path: Path
+    format: str
+    subtype: str
 
 
 class AudioWriter:
@@ -221,7 +238,7 @@ class AudioWriter:
         return AudioFileError(f"cannot write '{self.path}': {found}")
 
 
-def output_format(path: str | os.PathLike[str], like: AudioReader) -> tuple[str, str]:
+def output_format(path: str | os.PathLike[str], like: AudioReader | Coding) -> tuple[str, str]:
     """Choose format and subtype for a file named `path` with the audio of `like`.
 
     The same suffix keeps both. Another suffix decides the format; linear samples then keep their resolution where the

@@ -19,7 +19,7 @@ CHUNK = 1024
 class StreamProcessor(ABC):
     """Checks of shapes and types, chunks of long blocks, end of stream, one thread at a time.
 
-    A subclass implements ``_process`` for blocks of at most ``chunk`` frames, and ``_reset``.
+    A subclass implements ``_process`` for blocks of at most ``_chunk`` frames, and ``_reset``.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class StreamProcessor(ABC):
         Channels at its edges.
     delay : int
         Samples between input and output signal.
-    chunk : int, optional
-        Most frames handed to ``_process`` at once.
+    block_size : int, optional
+        Length every block is promised to be a multiple of; others are refused then.
 
     Raises
     ------
@@ -38,11 +38,12 @@ class StreamProcessor(ABC):
         If one of them is out of range.
     """
 
-    def __init__(self, sample_rate: int, channels: int, delay: int, *, chunk: int = CHUNK) -> None:
+    def __init__(self, sample_rate: int, channels: int, delay: int, *, block_size: int | None = None) -> None:
         self._sample_rate = check_integer("sample_rate", sample_rate, 1)
         self._channels = check_integer("channels", channels, 1)
         self._delay = check_integer("delay", delay, 0)
-        self._chunk = chunk
+        self._block_size = block_size
+        self._chunk = CHUNK if block_size is None else max(1, CHUNK // block_size) * block_size
         self._ended = False
         self._busy = threading.Lock()
 
@@ -60,6 +61,11 @@ class StreamProcessor(ABC):
     def delay(self) -> int:
         """Samples between input and output signal, at ``sample_rate``."""
         return self._delay
+
+    @property
+    def block_size(self) -> int | None:
+        """Length every block was promised to be a multiple of; None if any may come."""
+        return self._block_size
 
     def process(self, block: ArrayLike, out: Frames | None = None) -> Frames:
         """Process the next block of the stream.
@@ -83,15 +89,11 @@ class StreamProcessor(ABC):
         StreamStateError
             If the stream is at its end, or another thread is inside.
         """
-        try:
-            array = np.asarray(block)
-        except ValueError as error:
-            raise ParameterError(f"block is not an array of numbers ({error})") from None
-        frames = self._as_frames(array)
+        frames, shape = as_frames(block, self._channels)
         if out is None:
-            out = np.empty(array.shape, np.float32)
+            out = np.empty(shape, np.float32)
         else:
-            _check_out(out, array.shape)
+            _check_out(out, shape)
         self._enter("process")
         try:
             self._run(frames, out[:, np.newaxis] if out.ndim == 1 else out)
@@ -141,9 +143,15 @@ class StreamProcessor(ABC):
 
     def _padded(self, count: int) -> int:
         """Return the least number of frames, not below count, that the processor can take."""
-        return count
+        block_size = self._block_size or 1
+        return -(-count // block_size) * block_size
 
     def _run(self, frames: Frames, out: Frames) -> None:
+        if len(frames) % (self._block_size or 1):
+            raise ParameterError(
+                f"block of {len(frames)} frames breaks the promised block_size of {self._block_size}; "
+                "leave block_size out for blocks of any length"
+            )
         for start in range(0, len(frames), self._chunk):
             stop = start + self._chunk
             self._process(frames[start:stop], out[start:stop])
@@ -160,20 +168,33 @@ class StreamProcessor(ABC):
                 f"{call}() while another thread is inside; one processor serves one thread at a time"
             )
 
-    def _as_frames(self, array: NDArray[np.generic]) -> Frames:
-        if array.dtype != np.float32:
-            if array.dtype.kind != "f":
-                raise ParameterError(
-                    f"audio must be float in -1..1, got {array.dtype}; divide integers by their full scale first"
-                )
-            # What float32 cannot hold becomes infinite, and is dealt with as such.
-            with np.errstate(over="ignore"):
-                array = array.astype(np.float32)
-        if array.ndim == 1 and self._channels == 1:
-            array = array[:, np.newaxis]
-        if array.ndim != 2 or array.shape[1] != self._channels:
-            raise ParameterError(f"block must have shape (n, {self._channels}), got {array.shape}")
-        return array  # type: ignore[return-value]
+
+def as_frames(block: ArrayLike, channels: int) -> tuple[Frames, tuple[int, ...]]:
+    """Return a block as float32 of shape (n, channels), and the shape it came in: (n,) if it was one channel bare.
+
+    Raises
+    ------
+    ParameterError
+        If it is no array of floats, or of another shape.
+    """
+    try:
+        array = np.asarray(block)
+    except ValueError as error:
+        raise ParameterError(f"block is not an array of numbers ({error})") from None
+    if array.dtype != np.float32:
+        if array.dtype.kind != "f":
+            raise ParameterError(
+                f"audio must be float in -1..1, got {array.dtype}; divide integers by their full scale first"
+            )
+        # What float32 cannot hold becomes infinite, and is dealt with as such.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    shape = array.shape
+    if array.ndim == 1 and channels == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.shape[1] != channels:
+        raise ParameterError(f"block must have shape (n, {channels}), got {array.shape}")
+    return array, shape
 
 
 def _check_out(out: object, shape: tuple[int, ...]) -> None:

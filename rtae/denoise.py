@@ -9,11 +9,11 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rtae.base import CHUNK, Frames, StreamProcessor, check_integer
+from rtae.base import Frames, StreamProcessor, check_integer
 from rtae.errors import ParameterError
 from rtae.model import NO_LIMIT_DB
-from rtae.processor import DelayLine
-from rtae.reblock import ConvertingReblocker, Reblocker
+from rtae.processor import DryPath
+from rtae.reblock import reblocker
 from rtae.shipped import load
 from rtae.spec import ModelSpec
 
@@ -28,9 +28,6 @@ LOUDEST = 1e6
 
 SILENT_ENERGY = 1e-24
 """A block whose squares sum to less (no sample above -240 dBFS) is silence: denormal numbers slow arithmetic."""
-
-FADE_S = 0.01
-"""Length of the cross-fade to and from bypass, in seconds."""
 
 
 class Denoiser(StreamProcessor):
@@ -85,18 +82,22 @@ class Denoiser(StreamProcessor):
             raise ParameterError(f"model {spec.name!r} is of kind {spec.kind!r}, not a denoiser")
         self.attenuation_limit_db = attenuation_limit_db
         self._linked = linked
-        self._block_size = block_size
         self.bypass = False
 
-        self._wet = self._make_wet(sample_rate, streams)
-        chunk = CHUNK if block_size is None else max(1, CHUNK // block_size) * block_size
-        super().__init__(sample_rate, channels, self._wet.delay, chunk=chunk)
-        self._dry = DelayLine(self.delay, channels, chunk)
+        self._wet = reblocker(
+            spec.hop,
+            streams,
+            self._step,
+            sample_rate=sample_rate,
+            step_rate=spec.sample_rate,
+            block_size=block_size,
+            step_delay=spec.delay,
+        )
+        super().__init__(sample_rate, channels, self._wet.delay, block_size=block_size)
+        chunk = self._chunk
+        self._dry = DryPath(self.delay, channels, sample_rate, chunk)
         self._clean = np.zeros((chunk, channels), np.float32)
         self._mono = np.zeros((chunk, 1), np.float32)
-        self._fade = np.zeros((chunk, channels), np.float32)
-        self._fade_step = 1.0 / (FADE_S * sample_rate)
-        self._mix = 0.0
         self._speech = 0.0
         self._reset()
 
@@ -109,11 +110,6 @@ class Denoiser(StreamProcessor):
     def linked(self) -> bool:
         """Whether all channels are one stream for the model."""
         return self._linked
-
-    @property
-    def block_size(self) -> int | None:
-        """Length every block was promised to be a multiple of; None if any may come."""
-        return self._block_size
 
     @property
     def speech(self) -> float:
@@ -131,29 +127,9 @@ class Denoiser(StreamProcessor):
             raise ParameterError(f"attenuation_limit_db is {value!r}; it must be 0 or more, or None for no limit")
         self._limit_db = value
 
-    def _make_wet(self, sample_rate: int, streams: int) -> Reblocker | ConvertingReblocker:
-        spec, block_size = self.spec, self._block_size
-        if sample_rate == spec.sample_rate:
-            return Reblocker(spec.hop, streams, self._step, block_size=block_size, step_delay=spec.delay)
-        return ConvertingReblocker(
-            spec.hop,
-            streams,
-            self._step,
-            sample_rate=sample_rate,
-            step_rate=spec.sample_rate,
-            block_size=block_size,
-            step_delay=spec.delay,
-        )
-
     def _process(self, frames: Frames, out: Frames) -> None:
         frames = self._sanitised(frames)
-        mix, target = self._mix, float(self.bypass)
-        dry = None
-        if mix == target == 0.0:
-            self._dry.skip(frames)
-        else:
-            dry = self._fade[: len(frames)]
-            self._dry.process(frames, dry)
+        self._dry.take(frames, self.bypass)
         if self._linked:
             mono = self._mono[: len(frames)]
             np.mean(frames, axis=1, keepdims=True, out=mono)
@@ -161,20 +137,7 @@ class Denoiser(StreamProcessor):
             out[:] = mono
         else:
             self._wet.process(frames, out)
-        if dry is not None:
-            self._cross_fade(dry, out, target)
-
-    def _cross_fade(self, dry: Frames, out: Frames, target: float) -> None:
-        if self._mix == target:
-            out[:] = dry
-            return
-        sign = 1.0 if target > self._mix else -1.0
-        ramp = self._mix + sign * self._fade_step * np.arange(1, len(out) + 1)
-        ramp = np.clip(ramp, 0.0, 1.0).astype(np.float32)[:, np.newaxis]
-        dry -= out
-        dry *= ramp
-        out += dry
-        self._mix = float(ramp[-1, 0])
+        self._dry.blend(out)
 
     def _step(self, hop_in: Frames, hop_out: Frames) -> None:
         limit = self._limit_db
@@ -196,24 +159,11 @@ class Denoiser(StreamProcessor):
             np.clip(clean, -LOUDEST, LOUDEST, out=clean)
         return clean
 
-    def _padded(self, count: int) -> int:
-        block_size = self._block_size or 1
-        return -(-count // block_size) * block_size
-
-    def _run(self, frames: Frames, out: Frames) -> None:
-        if len(frames) % (self._block_size or 1):
-            raise ParameterError(
-                f"block of {len(frames)} frames breaks the promised block_size of {self._block_size}; "
-                "leave block_size out for blocks of any length"
-            )
-        super()._run(frames, out)
-
     def _reset(self) -> None:
         self._model.reset()
         self._wet.reset()
-        self._dry.reset()
+        self._dry.reset(self.bypass)
         self._speech = 0.0
-        self._mix = float(self.bypass)
 
 
 def denoise(

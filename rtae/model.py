@@ -70,7 +70,7 @@ class Model:
         self.streams = streams
 
         spec = self.spec
-        audio, codes = (streams, spec.hop), (streams, spec.codebooks)
+        audio, codes, latents = (streams, spec.hop), (streams, spec.codebooks), (streams, spec.latent_size)
         self._state = [np.zeros((streams, spec.state_size), np.float32) for _ in range(2)]
         self._audio_in: Floats = np.zeros(audio, np.float32)
         self._codes_in: Codes = np.zeros(codes, np.int64)
@@ -79,6 +79,10 @@ class Model:
         self._audio_out: list[Floats] = [np.zeros(audio, np.float32) for _ in range(2)]
         self._codes_out: list[Codes] = [np.zeros(codes, np.int64) for _ in range(2)]
         self._speech: list[Floats] = [np.zeros((streams, 1), np.float32) for _ in range(2)]
+        self._latents_in: Floats = np.zeros(latents, np.float32)
+        self._latents_out: list[Floats] = [np.zeros(latents, np.float32) for _ in range(2)]
+        self._log_variance: list[Floats] = [np.zeros(latents, np.float32) for _ in range(2)]
+        self._scores: list[Floats] = [np.zeros((streams, len(spec.classes)), np.float32) for _ in range(2)]
         self._bindings = [self._bind(turn) for turn in range(2)]
         self._turn = 0
         self._prove(path)
@@ -105,7 +109,7 @@ class Model:
         ParameterError
             If the shape is another, or the model is not a denoiser.
         """
-        self._check("denoiser", "step", audio, self._audio_in)
+        self._check(("denoiser",), "step", audio, self._audio_in)
         if attenuation_limit_db != self._limit_db:
             self._limit[:] = self._limit_db = attenuation_limit_db
         self._audio_in[:] = audio
@@ -120,9 +124,64 @@ class Model:
         ParameterError
             If the shape is another, or the model is not an encoder.
         """
-        self._check("encoder", "encode_step", audio, self._audio_in)
+        self._check(("encoder",), "encode_step", audio, self._audio_in)
         self._audio_in[:] = audio
         return self._codes_out[self._advance()]
+
+    def classify_step(self, audio: Floats) -> Floats:
+        """Advance a classifier by one hop (B, H); return this hop's evidence for each class, (B, classes).
+
+        The probabilities for a stretch of sound are the softmax of the mean over its hops.
+
+        Raises
+        ------
+        ParameterError
+            If the shape is another, or the model is not a classifier.
+        """
+        self._check(("classifier",), "classify_step", audio, self._audio_in)
+        self._audio_in[:] = audio
+        return self._scores[self._advance()]
+
+    def latents_step(self, audio: Floats) -> Floats:
+        """Advance an encoder by one hop (B, H); return the latents (B, L): what it quantises, of a VAE the means.
+
+        Raises
+        ------
+        ParameterError
+            If the shape is another, or the model is not an encoder that gives latents.
+        """
+        self._check(("encoder", "vae-encoder"), "latents_step", audio, self._audio_in)
+        if not self.spec.latent_size:
+            raise ParameterError(f"{self.spec.name!r} gives codes and no latents; export it again with this version")
+        self._audio_in[:] = audio
+        return self._latents_out[self._advance()]
+
+    def distribution_step(self, audio: Floats) -> tuple[Floats, Floats]:
+        """Advance a VAE's encoder by one hop (B, H); return mean and logarithmic variance of the latents, (B, L) each.
+
+        ``mean + exp(log_variance / 2) * z`` with standard normal ``z`` is a sample.
+
+        Raises
+        ------
+        ParameterError
+            If the shape is another, or the model is not a VAE's encoder.
+        """
+        self._check(("vae-encoder",), "distribution_step", audio, self._audio_in)
+        self._audio_in[:] = audio
+        turn = self._advance()
+        return self._latents_out[turn], self._log_variance[turn]
+
+    def decode_latents_step(self, latents: Floats) -> Floats:
+        """Advance a VAE's decoder by the latents of one hop (B, L); return the audio (B, H).
+
+        Raises
+        ------
+        ParameterError
+            If the shape is another, or the model is not a VAE's decoder.
+        """
+        self._check(("vae-decoder",), "decode_latents_step", latents, self._latents_in)
+        self._latents_in[:] = latents
+        return self._audio_out[self._advance()]
 
     def decode_step(self, codes: Codes) -> Floats:
         """Advance a decoder by the codes of one hop (B, K); return the audio (B, H). Code -1: stage not sent.
@@ -132,7 +191,7 @@ class Model:
         ParameterError
             If the shape is another, a code is no integer or out of range, or the model is not a decoder.
         """
-        self._check("decoder", "decode_step", codes, self._codes_in)
+        self._check(("decoder",), "decode_step", codes, self._codes_in)
         if codes.dtype.kind not in "iu":
             raise ParameterError(f"codes must be integers, got {codes.dtype}")
         low, high = int(codes.min()), int(codes.max())
@@ -153,10 +212,11 @@ class Model:
         self._turn = 1 - turn
         return turn
 
-    def _check(self, kind: str, method: str, given: NDArray[Any], expected: NDArray[Any]) -> None:
-        if self.spec.kind != kind:
+    def _check(self, kinds: tuple[str, ...], method: str, given: NDArray[Any], expected: NDArray[Any]) -> None:
+        if self.spec.kind not in kinds:
+            wanted = " or ".join(map(repr, kinds))
             raise ParameterError(
-                f"{method}() needs a model of kind {kind!r}; {self.spec.name!r} is of {self.spec.kind!r}"
+                f"{method}() needs a model of kind {wanted}; {self.spec.name!r} is of {self.spec.kind!r}"
             )
         if given.shape != expected.shape:
             raise ParameterError(f"{method}() of {self.spec.name!r} takes shape {expected.shape}, got {given.shape}")
@@ -165,20 +225,24 @@ class Model:
         arrays: Mapping[str, NDArray[Any]] = {
             "audio": self._audio_in,
             "codes": self._codes_in,
+            "latents": self._latents_in,
             "attenuation_limit_db": self._limit,
             "state": self._state[turn],
             "audio_out": self._audio_out[turn],
             "codes_out": self._codes_out[turn],
+            "latents_out": self._latents_out[turn],
+            "log_variance": self._log_variance[turn],
             "state_out": self._state[1 - turn],
             "speech": self._speech[turn],
+            "scores": self._scores[turn],
         }
         binding = self._session.io_binding()
         for item in self._session.get_inputs():
             array = arrays[item.name]
             binding.bind_input(item.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for item in self._session.get_outputs():
-            # The encoder's output and the decoder's input share their name in the format.
-            array = arrays["codes_out" if item.name == "codes" else item.name]
+            # An encoder's output and its decoder's input share their name in the format.
+            array = arrays[f"{item.name}_out" if item.name in ("codes", "latents") else item.name]
             binding.bind_output(item.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         return binding
 
@@ -189,7 +253,8 @@ class Model:
             self._advance()
         except Exception as error:
             raise ModelFormatError(f"model {path} does not run ({_first_line(error)}); export it again") from None
-        if not all(np.isfinite(array).all() for array in (*self._state, *self._audio_out)):
+        made = (*self._state, *self._audio_out, *self._latents_out, *self._log_variance, *self._scores)
+        if not all(np.isfinite(array).all() for array in made):
             raise ModelFormatError(f"model {path} makes values that are not finite out of silence; export it again")
         self.reset()
 
@@ -243,13 +308,26 @@ def _read_spec(session: onnxruntime.InferenceSession, path: str | os.PathLike[st
 
 def _check_signature(session: onnxruntime.InferenceSession, spec: ModelSpec, path: str | os.PathLike[str]) -> None:
     audio, codes, state = (_FLOAT, spec.hop), (_INT, spec.codebooks), (_FLOAT, spec.state_size)
+    latents = (_FLOAT, spec.latent_size)
     inputs, outputs = {
         "denoiser": (
             {"audio": audio, "state": state, "attenuation_limit_db": (_FLOAT, 1)},
             {"audio_out": audio, "state_out": state, "speech": (_FLOAT, 1)},
         ),
-        "encoder": ({"audio": audio, "state": state}, {"codes": codes, "state_out": state}),
+        "encoder": (
+            {"audio": audio, "state": state},
+            {"codes": codes, "state_out": state} | ({"latents": latents} if spec.latent_size else {}),
+        ),
         "decoder": ({"codes": codes, "state": state}, {"audio_out": audio, "state_out": state}),
+        "vae-encoder": (
+            {"audio": audio, "state": state},
+            {"latents": latents, "log_variance": latents, "state_out": state},
+        ),
+        "classifier": (
+            {"audio": audio, "state": state},
+            {"scores": (_FLOAT, len(spec.classes)), "state_out": state},
+        ),
+        "vae-decoder": ({"latents": latents, "state": state}, {"audio_out": audio, "state_out": state}),
     }[spec.kind]
     for side, expected, found in (
         ("inputs", inputs, session.get_inputs()),

@@ -12,6 +12,9 @@ from rtae.base import CHUNK, Frames, StreamProcessor
 from rtae.errors import ParameterError
 from rtae.ring import RingBuffer
 
+FADE_S = 0.01
+"""Length of the cross-fade to and from a processor's bypass, in seconds."""
+
 
 @runtime_checkable
 class Processor(Protocol):
@@ -106,6 +109,58 @@ class Bypass(Delay):
 
     def __init__(self, *, sample_rate: int = 48_000, channels: int = 1) -> None:
         super().__init__(0, sample_rate=sample_rate, channels=channels)
+
+
+class DryPath:
+    """The delay-matched input beside a processed signal, and the cross-fade from one to the other.
+
+    Parameters
+    ----------
+    delay, channels : int
+        Of the processor.
+    sample_rate : int
+        Hertz.
+    longest : int
+        Longest block.
+    """
+
+    def __init__(self, delay: int, channels: int, sample_rate: int, longest: int) -> None:
+        self._line = DelayLine(delay, channels, longest)
+        self._scratch = np.zeros((longest, channels), np.float32)
+        self._step = 1.0 / (FADE_S * sample_rate)
+        self._dry: Frames | None = None
+        self._mix = self._target = 0.0
+
+    def take(self, frames: Frames, wanted: bool) -> None:
+        """Take the input of a block, and whether it is to be heard instead of what becomes of it."""
+        self._target = float(wanted)
+        if self._mix == self._target == 0.0:
+            self._line.skip(frames)
+            self._dry = None
+        else:
+            self._dry = self._scratch[: len(frames)]
+            self._line.process(frames, self._dry)
+
+    def blend(self, out: Frames) -> None:
+        """Turn the processed block of the input just taken into what is to be heard."""
+        dry = self._dry
+        if dry is None or not len(out):
+            return
+        if self._mix == self._target:
+            out[:] = dry
+            return
+        sign = 1.0 if self._target > self._mix else -1.0
+        ramp = self._mix + sign * self._step * np.arange(1, len(out) + 1)
+        ramp = np.clip(ramp, 0.0, 1.0).astype(np.float32)[:, np.newaxis]
+        dry -= out
+        dry *= ramp
+        out += dry
+        self._mix = float(ramp[-1, 0])
+
+    def reset(self, wanted: bool) -> None:
+        """Go back to silence, on one side or the other at once."""
+        self._line.reset()
+        self._mix = float(wanted)
 
 
 class DelayLine:

@@ -214,3 +214,27 @@ class ConvertingReblocker:
         self._hops.reset()
         self._outward.reset()
         self._ready.clear()
+
+
+def reblocker(
+    hop: int,
+    channels: int,
+    step: Step,
+    *,
+    sample_rate: int,
+    step_rate: int,
+    block_size: int | None = None,
+    step_delay: int = 0,
+) -> Reblocker | ConvertingReblocker:
+    """Return the :class:`ConvertingReblocker` of these parameters, or the plain one where both rates are the same."""
+    if sample_rate == step_rate:
+        return Reblocker(hop, channels, step, block_size=block_size, step_delay=step_delay)
+    return ConvertingReblocker(
+        hop,
+        channels,
+        step,
+        sample_rate=sample_rate,
+        step_rate=step_rate,
+        block_size=block_size,
+        step_delay=step_delay,
+    )

@@ -11,6 +11,8 @@ from rtae.model import Model
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 """Where the models live: inside an installed package, or beside it in the repository."""
+OTHER_NAMES = {"denoise-8ms": "denoise"}
+"""Names by which a shipped model is also found."""
 
 
 def available() -> list[str]:
@@ -33,6 +35,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Path:
         If there is none; the message lists what there is.
     """
     text = os.fspath(name_or_path)
+    text = OTHER_NAMES.get(text, text)
     shipped = _shipped()
     if text in shipped:
         return shipped[text]

@@ -13,13 +13,13 @@ from typing import Any
 
 from rtae.errors import ModelFormatError
 
-FORMAT_VERSION = 1
-"""Newest model-file format this version reads and writes."""
+FORMAT_VERSION = 2
+"""Newest model-file format this version reads and writes; a file gets the lowest that can hold it."""
 
 METADATA_KEY = "rtae"
 """Key of the JSON spec in an ONNX file's ``metadata_props``."""
 
-KINDS = ("denoiser", "encoder", "decoder")
+KINDS = ("denoiser", "encoder", "decoder", "vae-encoder", "vae-decoder", "classifier")
 """Kinds of streaming processor a model file can hold."""
 
 
@@ -45,15 +45,19 @@ class ModelSpec:
     bandwidth_hz : float
         Highest frequency the model was trained to handle.
     codebooks : int
-        Stages of a codec's quantizer (0 for a denoiser).
+        Stages of a codec's quantizer (0 without one).
     codebook_bits : int
-        Bits of one code (0 for a denoiser).
+        Bits of one code (0 without a quantizer).
+    latent_size : int
+        Numbers of one hop's latent vector, as it goes in or comes out (0 if it does neither).
+    classes : tuple of str
+        What a classifier tells apart, in the order of its scores (empty for other kinds).
     training, metrics : mapping
         Free-form facts for the model card: data and licences, recipe; figures as measured.
     commit : str
         Revision of the trainer that wrote the file.
     format_version : int
-        Version of the file format, see :data:`FORMAT_VERSION`.
+        Version of the file format; by default the lowest that can hold the rest: 2 with latents or classes, else 1.
     """
 
     kind: str
@@ -65,10 +69,12 @@ class ModelSpec:
     bandwidth_hz: float = 0.0
     codebooks: int = 0
     codebook_bits: int = 0
+    latent_size: int = 0
+    classes: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     commit: str = ""
-    format_version: int = FORMAT_VERSION
+    format_version: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -80,13 +86,31 @@ class ModelSpec:
             "state_size": (0, 100_000_000),
             "codebooks": (0, 64),
             "codebook_bits": (0, 16),
+            "latent_size": (0, 65_536),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ModelFormatError(f"model spec: {name} is {value!r}, expected an integer from {low} to {high}")
-        if self.kind != "denoiser" and not (self.codebooks and self.codebook_bits):
+        if self.kind in ("encoder", "decoder") and not (self.codebooks and self.codebook_bits):
             raise ModelFormatError(f"model spec: kind {self.kind!r} must declare codebooks and codebook_bits")
+        if self.kind.startswith("vae") and not self.latent_size:
+            raise ModelFormatError(f"model spec: kind {self.kind!r} must declare latent_size")
+        if not isinstance(self.classes, list | tuple) or not all(isinstance(one, str) for one in self.classes):
+            raise ModelFormatError(f"model spec: classes is {self.classes!r}, expected a list of names")
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if (self.kind == "classifier") != (len(self.classes) >= 2):
+            raise ModelFormatError(
+                f"model spec: kind {self.kind!r} declares {len(self.classes)} classes; a classifier has 2 or more"
+            )
+        lowest = 2 if self.latent_size or self.classes else 1
+        if not self.format_version:
+            object.__setattr__(self, "format_version", lowest)
+        elif self.format_version < lowest:
+            raise ModelFormatError(
+                f"model spec: format {self.format_version} has no latents and no classes, yet latent_size is "
+                f"{self.latent_size} and classes are {len(self.classes)}; export the model again"
+            )
 
     @property
     def algorithmic_latency(self) -> int:

@@ -2,7 +2,8 @@
 
 Each writes one ONNX file and returns its path. ``identity`` and ``delay`` are exact; ``gain`` obeys the attenuation
 limit; ``compressor`` carries a state that depends on the hop grid, so that a hop too many, too few or in the wrong
-place shows; ``encoder`` and ``decoder`` are a 16-bit PCM codec of one stage a sample.
+place shows; ``encoder`` and ``decoder`` are a 16-bit PCM codec of one stage a sample; ``latent_encoder``,
+``vae_encoder`` and ``vae_decoder`` have the samples of a hop for latents; ``classifier`` tells loud from quiet.
 """
 
 from __future__ import annotations
@@ -168,3 +169,62 @@ def decoder(path: Path, *, hop: int = 32, sample_rate: int = 48_000) -> Path:
     model = spec("decoder", name="pcm-decoder", hop=hop, sample_rate=sample_rate, codebooks=hop, codebook_bits=16)
     inputs = [("codes", INT, hop), ("state", FLOAT, 1)]
     return write(path, model.to_json(), nodes, inputs, [("audio_out", FLOAT, hop), ("state_out", FLOAT, 1)], constants)
+
+
+def latent_encoder(path: Path, *, hop: int = 32, sample_rate: int = 48_000) -> Path:
+    """Codes of one stage, 1 for a positive first sample and else 0, and latents: the hop added to the one before."""
+    nodes = [
+        helper.make_node("Add", ["audio", "state"], ["latents"]),
+        helper.make_node("Identity", ["audio"], ["state_out"]),
+        helper.make_node("Gather", ["audio", "first"], ["sample"], axis=1),
+        helper.make_node("Greater", ["sample", "zero"], ["positive"]),
+        helper.make_node("Cast", ["positive"], ["codes"], to=INT),
+    ]
+    sizes = {"hop": hop, "sample_rate": sample_rate, "state_size": hop, "latent_size": hop}
+    model = spec("encoder", name="latent-encoder", codebooks=1, codebook_bits=1, **sizes)
+    inputs = [("audio", FLOAT, hop), ("state", FLOAT, hop)]
+    outputs = [("codes", INT, 1), ("latents", FLOAT, hop), ("state_out", FLOAT, hop)]
+    return write(path, model.to_json(), nodes, inputs, outputs, {"first": np.array([0]), "zero": np.float32(0.0)})
+
+
+def vae_encoder(path: Path, *, hop: int = 32, sample_rate: int = 48_000) -> Path:
+    """Latents are the samples of the hop, their logarithmic variance the same negated."""
+    nodes = [
+        helper.make_node("Identity", ["audio"], ["latents"]),
+        helper.make_node("Neg", ["audio"], ["log_variance"]),
+        helper.make_node("Identity", ["state"], ["state_out"]),
+    ]
+    model = spec("vae-encoder", name="vae-encoder", hop=hop, sample_rate=sample_rate, latent_size=hop)
+    inputs = [("audio", FLOAT, hop), ("state", FLOAT, 1)]
+    outputs = [("latents", FLOAT, hop), ("log_variance", FLOAT, hop), ("state_out", FLOAT, 1)]
+    return write(path, model.to_json(), nodes, inputs, outputs)
+
+
+def vae_decoder(path: Path, *, hop: int = 32, sample_rate: int = 48_000) -> Path:
+    """Audio is the latents, one hop later."""
+    nodes = [
+        helper.make_node("Identity", ["state"], ["audio_out"]),
+        helper.make_node("Identity", ["latents"], ["state_out"]),
+    ]
+    sizes = {"hop": hop, "sample_rate": sample_rate, "delay": hop, "state_size": hop, "latent_size": hop}
+    model = spec("vae-decoder", name="vae-decoder", **sizes)
+    inputs = [("latents", FLOAT, hop), ("state", FLOAT, hop)]
+    return write(path, model.to_json(), nodes, inputs, [("audio_out", FLOAT, hop), ("state_out", FLOAT, hop)])
+
+
+def classifier(path: Path, *, hop: int = 320, sample_rate: int = 16_000) -> Path:
+    """Evidence 1 for "quiet" and a hundred times the hop's power for "loud"."""
+    nodes = [
+        helper.make_node("Mul", ["audio", "audio"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "last"], ["power"], keepdims=1),
+        helper.make_node("Mul", ["power", "hundred"], ["loud"]),
+        helper.make_node("Sub", ["power", "power"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "one"], ["quiet"]),
+        helper.make_node("Concat", ["quiet", "loud"], ["scores"], axis=1),
+        helper.make_node("Identity", ["state"], ["state_out"]),
+    ]
+    model = spec("classifier", name="loudness", hop=hop, sample_rate=sample_rate, classes=("quiet", "loud"))
+    inputs = [("audio", FLOAT, hop), ("state", FLOAT, 1)]
+    outputs = [("scores", FLOAT, 2), ("state_out", FLOAT, 1)]
+    constants = {"last": np.array([1]), "hundred": np.float32(100), "one": np.float32(1)}
+    return write(path, model.to_json(), nodes, inputs, outputs, constants)

@@ -22,17 +22,25 @@ import rtae
 from rtae.errors import RtaeError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "analyze": ("rtae.cli.analyze", "see and measure what is in sound files"),
     "bench": ("rtae.cli.bench", "measure speed and streams per core, write a report, compare with another"),
     "check": ("rtae.cli.check", "tell whether a streaming ONNX model may be used live"),
+    "decode": ("rtae.cli.decode", "decode a stream of the codec to a sound file"),
     "denoise": ("rtae.cli.denoise", "remove the noise from sound files"),
     "devices": ("rtae.cli.devices", "list the sound devices"),
     "demo": ("rtae.cli.demo", "run a noisy recording through the live engine, show before and after"),
+    "encode": ("rtae.cli.encode", "encode a sound file to a few kilobits a second"),
     "eval": ("rtae.cli.eval", "measure quality, latency and time, beside other denoisers"),
     "export": ("rtae.cli.export", "write a trained network as a verified model file"),
-    "info": ("rtae.cli.info", "show what a model says of itself"),
+    "generate": ("rtae.cli.generate", "make sound from a variational autoencoder: room tone, texture, in-between"),
+    "info": ("rtae.cli.info", "show what a model or a coded stream says of itself"),
     "latency": ("rtae.cli.latency", "prove the delay of a model, measure the round trip of devices"),
+    "listen": ("rtae.cli.listen", "name the words in a recording"),
     "live": ("rtae.cli.live", "clean a microphone and hear it, now"),
     "mic": ("rtae.cli.mic", "make a microphone without noise that every program can use"),
+    "segment": ("rtae.cli.segment", "find speech and sounds in a recording"),
+    "receive": ("rtae.cli.receive", "hear what rtae send sends"),
+    "send": ("rtae.cli.send", "speak to another machine through the codec"),
     "stress": ("rtae.cli.stress", "put the live engine under load, see it come back"),
     "train": ("rtae.cli.train", "train a model, or adapt one to a room"),
 }

@@ -9,12 +9,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rtae.errors import DeviceError
+from rtae.live.modes import MODES
 from rtae.live.settings import Settings, load_settings, save_settings, settings_path
 from rtae.live.view import stepped_strength
 
@@ -40,19 +41,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_stream_arguments(parser)
     parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number or part of its name")
+    parser.add_argument(
+        "--mode", metavar="MODE", help=f"run a codec, too, and switch with the c key: {', '.join(MODES)}"
+    )
+    parser.add_argument("--kbps", type=float, help="bit rate of the codec")
+    parser.add_argument(
+        "--loss", type=_percent, default=0.0, metavar="PERCENT", help="packets of the codec to lose: 5%%"
+    )
+    parser.add_argument("--codec", metavar="MODEL", help="codec by name or path (default: codec)")
+    parser.add_argument("--events", action="store_true", help="tell when speech starts and ends")
+    parser.add_argument("--classifier", metavar="NAME", help="with --events: name each stretch of speech")
     parser.add_argument("--show-config", action="store_true", help="print the settings and where they come from")
 
 
 def add_stream_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that `rtae live` and `rtae mic` share."""
     parser.add_argument("-m", "--model", help="model name or file (default: the one used last, or denoise)")
-    parser.add_argument("--fallback", action="append", default=[], metavar="MODEL", help="lighter model for overload")
+    parser.add_argument(
+        "--fallback", action="append", metavar="MODEL", help="lighter model for overload (default: the shipped one)"
+    )
     parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
     parser.add_argument("--latency", type=_target, default="low", help="low, safe or a total in ms (default: low)")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the device's own)")
     parser.add_argument("--channels", type=int, default=1, help="channels to process (default: 1)")
     parser.add_argument("--block", type=int, metavar="SAMPLES", help="block size (default: the best for the model)")
-    parser.add_argument("--limit", type=float, metavar="DB", help="attenuate noise by at most this (default: no limit)")
+    parser.add_argument(
+        "--attenuation-limit", type=float, metavar="DB", help="attenuate noise by at most this (default: no limit)"
+    )
     parser.add_argument("--duration", type=float, metavar="S", help="stop after this many seconds")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of the view")
 
@@ -64,8 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show_config:
         _show_config(saved, settings)
         return 0
-    stream = open_stream(settings, arguments)
-    status = watch(stream, duration_s=arguments.duration, as_json=arguments.json)
+    modes = {name: getattr(arguments, name) for name in ("mode", "codec", "kbps", "loss")}
+    stream = open_stream(settings, arguments, **modes)
+    beside = _events(arguments) if arguments.events else None
+    status = watch(stream, duration_s=arguments.duration, as_json=arguments.json, beside=beside)
     if sys.stdout.isatty() and not arguments.json:
         # Only what a person did at a terminal is remembered; a script says what it wants each time.
         save_settings(dataclasses.replace(settings, attenuation_limit_db=stream.attenuation_limit_db))
@@ -78,7 +95,7 @@ def merged(saved: Settings, arguments: argparse.Namespace) -> Settings:
         "input": arguments.input,
         "output": getattr(arguments, "output", None),
         "model": arguments.model,
-        "attenuation_limit_db": arguments.limit,
+        "attenuation_limit_db": arguments.attenuation_limit,
     }
     return dataclasses.replace(saved, **{name: value for name, value in given.items() if value is not None})
 
@@ -111,8 +128,22 @@ def _show_config(saved: Settings, settings: Settings) -> None:
         print(f"{name}: {shown} ({origin})")
 
 
-def watch(stream: LiveStream, *, duration_s: float | None = None, as_json: bool = False) -> int:
+def _events(arguments: argparse.Namespace) -> Callable[[LiveStream], AbstractContextManager[None]]:
+    from rtae.cli.events import telling_events
+
+    return lambda stream: telling_events(stream, arguments.classifier, as_json=arguments.json)
+
+
+def watch(
+    stream: LiveStream,
+    *,
+    duration_s: float | None = None,
+    as_json: bool = False,
+    beside: Callable[[LiveStream], AbstractContextManager[None]] | None = None,
+) -> int:
     """Start a stream, show it until it ends, and close it; return the exit status.
+
+    What ``beside`` makes of the stream lasts as long as it runs.
 
     Raises
     ------
@@ -120,7 +151,7 @@ def watch(stream: LiveStream, *, duration_s: float | None = None, as_json: bool 
         If the device went away.
     """
     until = None if duration_s is None else time.monotonic() + duration_s
-    with _stop_signals() as stopped, stream:
+    with stop_signals() as stopped, stream, beside(stream) if beside else nullcontext():
 
         def running() -> bool:
             return not stopped() and stream.active and (until is None or time.monotonic() < until)
@@ -161,6 +192,7 @@ def _print_json(stream: LiveStream, running: Callable[[], bool]) -> None:
             "stats",
             **stream.stats.as_dict(),
             model=stream.name,
+            mode=stream.mode,
             bands_hz=[round(value) for value in spectrum.centres_hz],
             before_db=[round(value, 1) for value in spectrum.before_db],
             after_db=[round(value, 1) for value in spectrum.after_db],
@@ -222,6 +254,8 @@ def _press(stream: LiveStream, key: str) -> None:
         stream.listen = "processed" if stream.listen == "removed" else "removed"
     elif key == "m":
         stream.model_index = (stream.model_index + 1) % len(stream.models)
+    elif key == "c" and stream.mode is not None:
+        stream.mode = stream.modes[(stream.modes.index(stream.mode) + 1) % len(stream.modes)]
     elif key in "+=":
         stream.attenuation_limit_db = stepped_strength(stream.attenuation_limit_db, 1)
     elif key in "-_":
@@ -239,7 +273,7 @@ def _pause(running: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a flag: stopping is the normal end of a live stream."""
     seen: list[int] = []
 
@@ -252,6 +286,10 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in saved.items():
             signal.signal(number, handler)
+
+
+def _percent(text: str) -> float:
+    return float(text.removesuffix("%")) / 100
 
 
 def _target(text: str) -> Target:

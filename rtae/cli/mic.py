@@ -42,12 +42,12 @@ def _service_arguments(settings: Settings, arguments: argparse.Namespace) -> lis
     words = ["--model", settings.model or DEFAULT_MODEL, "--latency", str(arguments.latency)]
     for flag, value in (
         ("--input", settings.input),
-        ("--limit", settings.attenuation_limit_db),
+        ("--attenuation-limit", settings.attenuation_limit_db),
         ("--rate", arguments.rate),
         ("--block", arguments.block),
     ):
         if value is not None:
             words += [flag, str(value)]
-    for model in arguments.fallback:
+    for model in arguments.fallback or ():
         words += ["--fallback", model]
     return words if arguments.channels == 1 else [*words, "--channels", str(arguments.channels)]

@@ -48,7 +48,7 @@ class OpenedStream:
     input_channels, output_channels : int
         Channels of the two sides.
     input_latency, output_latency : int
-        Latencies the devices report, in samples.
+        Latencies the devices report, in samples; 0 where they report none, or nonsense.
     input_name, output_name : str
         Names for a person.
     burst : int

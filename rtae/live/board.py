@@ -26,6 +26,7 @@ _LAYOUT = np.dtype(
         ("listen", np.int64),
         ("attenuation_limit_db", np.float64),
         ("model", np.int64),
+        ("mode", np.int64),
         # written by the audio callback
         ("blocks", np.int64),
         ("late", np.int64),
@@ -50,7 +51,7 @@ _LAYOUT = np.dtype(
 )
 
 
-_HOST_FIELDS = ("listen", "attenuation_limit_db", "model")
+_HOST_FIELDS = ("listen", "attenuation_limit_db", "model", "mode")
 
 
 class Board:
@@ -67,6 +68,7 @@ class Board:
     listen: npt.NDArray[np.int64]
     attenuation_limit_db: npt.NDArray[np.float64]
     model: npt.NDArray[np.int64]
+    mode: npt.NDArray[np.int64]
     blocks: npt.NDArray[np.int64]
     late: npt.NDArray[np.int64]
     xruns: npt.NDArray[np.int64]

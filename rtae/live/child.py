@@ -17,6 +17,7 @@ from rtae.live.board import Board
 from rtae.live.config import StreamConfig
 from rtae.live.memory import SharedMemory
 from rtae.live.portaudio import PortAudioBackend
+from rtae.live.priority import raise_priorities
 from rtae.live.process import RINGS_AT
 from rtae.live.session import Session
 from rtae.live.stream import SWITCH_INTERVAL_S
@@ -84,7 +85,7 @@ def main() -> int:
 def _backend(config: StreamConfig) -> PortAudioBackend:
     if not config.virtual_microphone:
         return PortAudioBackend(alone=True)
-    from rtae.live.virtual_mic import VirtualMicrophoneBackend
+    from rtae.live.mic_backend import VirtualMicrophoneBackend
 
     return VirtualMicrophoneBackend()
 
@@ -92,7 +93,8 @@ def _backend(config: StreamConfig) -> PortAudioBackend:
 def _obey(session: Session, order: str, answers: TextIO) -> None:
     try:
         if order == "start":
-            session.start(realtime=True)
+            session.start()
+            raise_priorities()
         else:
             session.stop()
     except RtaeError as error:

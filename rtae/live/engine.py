@@ -7,9 +7,7 @@ by exactly as much, joined without a step; what arrives too late is never looked
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -38,9 +36,6 @@ HISTORY_S = 0.5
 
 CATCH_UP_S = 0.02
 """How far behind its deadline the worker may be and still catch up hop by hop; beyond, it skips to the newest block."""
-
-REALTIME_PRIORITY = 5
-"""Priority of the worker where the system grants one: below the sound server's own threads."""
 
 _POLL_S = 0.1
 _LOAD_MEMORY_S = 0.5
@@ -113,8 +108,8 @@ class Engine:
         """Samples by which the output lags the input, from callback to callback: headroom + processor delay."""
         return self._lag
 
-    def start(self, *, realtime: bool = False) -> None:
-        """Reset everything and start the worker, at a real-time priority if that is wanted and allowed."""
+    def start(self) -> None:
+        """Reset everything and start the worker."""
         for rung in self._rungs:
             rung.reset()
         self.board.clear()
@@ -123,7 +118,7 @@ class Engine:
         self._player.clear()
         self.failure = self.ended = self.gone = ""
         self._running = True
-        self._thread = threading.Thread(target=self._work, args=(realtime,), name="rtae-worker", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="rtae-worker", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
@@ -177,9 +172,7 @@ class Engine:
         """Take note that the device is gone."""
         self.gone = reason
 
-    def _work(self, realtime: bool) -> None:
-        if realtime:
-            _raise_priority()
+    def _work(self) -> None:
         board, plan = self.board, self.plan
         backlog = plan.headroom_blocks + math.ceil(CATCH_UP_S * plan.sample_rate / plan.block)
         meter = _Meter(board, plan)
@@ -211,7 +204,7 @@ class Engine:
                 made = heard
             else:
                 try:
-                    spent_s = self._rungs[ladder.level].make(heard, made, board.limit_db)
+                    spent_s = self._rungs[ladder.level].make(heard, made, board.limit_db, int(board.mode[0]))
                 except Exception as error:  # any processor may be plugged in; the stream goes on without it
                     self.failure = f"{type(error).__name__}: {error}"
                     board.failures[0] += 1
@@ -244,11 +237,13 @@ class _Rung:
         if self._line is not None:
             self._line.reset()
 
-    def make(self, heard: Audio, made: Audio, limit_db: float | None) -> float:
+    def make(self, heard: Audio, made: Audio, limit_db: float | None, mode: int) -> float:
         """Process one block and return the seconds it took."""
         processor = self._processor
         if getattr(processor, "attenuation_limit_db", limit_db) != limit_db:
             processor.attenuation_limit_db = limit_db  # type: ignore[attr-defined]
+        if getattr(processor, "mode_index", mode) != mode:
+            processor.mode_index = mode  # type: ignore[attr-defined]
         began = time.perf_counter()
         processor.process(heard, out=made)
         if self._line is not None:
@@ -377,10 +372,3 @@ def _signal(semaphore: threading.Lock) -> None:
             semaphore.release()
         except RuntimeError:  # another thread raised it in between
             return
-
-
-def _raise_priority() -> None:
-    """Ask for a real-time priority of the calling thread; most desktops refuse, which is no fault."""
-    if hasattr(os, "sched_setscheduler"):
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))

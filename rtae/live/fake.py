@@ -49,7 +49,7 @@ class FakeBackend:
         self._handler: BlockHandler | None = None
         self._plugged = True
         self.opened: OpenedStream | None = None
-        self.block = 0
+        self.block: int = 0
 
     drift_ppm = None
     silence_s = None
@@ -171,7 +171,7 @@ class FileBackend:
         first = next(pieces, None)
         if first is None:
             raise ParameterError("file clock: the source holds no audio")
-        self.channels = 1 if first.ndim == 1 else int(first.shape[1])
+        self.channels: int = 1 if first.ndim == 1 else int(first.shape[1])
         self._pieces = self._chain(first, pieces)
         self._sample_rate = sample_rate
         self._realtime = realtime

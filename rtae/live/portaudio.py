@@ -19,6 +19,9 @@ PROBE_S = 0.4
 LONGEST_BURST_S = 0.05
 """Bursts beyond this are stalls of the machine, not a habit of the sound system."""
 
+LONGEST_LATENCY_S = 10.0
+"""A device that reports more reports nonsense: on JACK the sum around a loop of clients overflows its counter."""
+
 
 class PortAudioBackend:
     """Streams from an input to an output device, driven by PortAudio's callback thread.
@@ -74,33 +77,36 @@ class PortAudioBackend:
                 self._stream = self._split = SplitStream(sounddevice, source.sample_rate, options)
         except (sounddevice.PortAudioError, ValueError) as error:
             raise DeviceError(_refusal(error, source, sink, request)) from None
-        input_latency, output_latency = (round(value * request.sample_rate) for value in self._stream.latency)
+        input_latency, output_latency = (_samples(value, request.sample_rate) for value in self._stream.latency)
         try:
             self._run()
             if not request.burst:
                 time.sleep(PROBE_S)
         except BaseException:
-            self.close()
+            self.release()
             raise
         burst = request.burst or usual_burst(self._calls, request.block / request.sample_rate)
         return OpenedStream(*channels, input_latency, output_latency, source.name, sink.name, burst)
 
     def reopen(self, request: StreamRequest) -> OpenedStream:
         """Open again after the device was lost; see :class:`rtae.live.backend.Backend`."""
-        self.close()
-        if self._alone:
-            # PortAudio reads the list of devices when it is initialised, and never again.
-            sounddevice = portaudio()
-            sounddevice._terminate()
-            sounddevice._initialize()
+        self.release()
+        self.renew()
         if self._chosen is not None:
             # Numbers change when devices come and go; what was chosen by number is found again by name.
             source, sink = self._chosen
-            if _is_number(request.input):
+            if is_number(request.input):
                 request = dataclasses.replace(request, input=source.full_name)
-            if _is_number(request.output):
+            if is_number(request.output):
                 request = dataclasses.replace(request, output=sink.full_name)
         return self.open(request)
+
+    def renew(self) -> None:
+        """Initialise PortAudio anew, where that is allowed: it reads the list of devices then, and never again."""
+        if self._alone:
+            sounddevice = portaudio()
+            sounddevice._terminate()
+            sounddevice._initialize()
 
     def start(self, handler: BlockHandler) -> None:
         """Start the callbacks; see :class:`rtae.live.backend.Backend`."""
@@ -128,6 +134,10 @@ class PortAudioBackend:
 
     def close(self) -> None:
         """Release the devices; see :class:`rtae.live.backend.Backend`."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the stream; harmless if there is none."""
         self._stopping = True
         if self._stream is not None:
             self._stream.close(ignore_errors=True)
@@ -204,7 +214,13 @@ def usual_burst(calls: Sequence[float], period_s: float) -> int:
     return 1
 
 
-def _is_number(wanted: int | str | None) -> bool:
+def _samples(reported_s: float, sample_rate: int) -> int:
+    """Return a reported latency in samples, 0 if it is none that a device can have."""
+    return round(reported_s * sample_rate) if 0.0 <= reported_s <= LONGEST_LATENCY_S else 0
+
+
+def is_number(wanted: int | str | None) -> bool:
+    """Whether a device is asked for by its number."""
     return isinstance(wanted, int) or (isinstance(wanted, str) and wanted.strip().isdecimal())
 
 

@@ -308,4 +308,11 @@ class _Child:
 
 
 def _facts(fields: Mapping[str, Any]) -> StreamFacts:
-    return StreamFacts(**{**fields, "latency": Latency(**fields["latency"]), "names": tuple(fields["names"])})
+    return StreamFacts(
+        **{
+            **fields,
+            "latency": Latency(**fields["latency"]),
+            "names": tuple(fields["names"]),
+            "modes": tuple(fields["modes"]),
+        }
+    )

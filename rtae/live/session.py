@@ -98,6 +98,8 @@ class Session:
             names=tuple(processor_name(item) for item in processors),
             limitable=hasattr(processor, "attenuation_limit_db"),
             limit_db=getattr(processor, "attenuation_limit_db", None),
+            modes=getattr(processor, "modes", ()),
+            mode_index=getattr(processor, "mode_index", 0),
         )
         self._board = board
         self._backend = backend
@@ -118,8 +120,8 @@ class Session:
         """Whether no more callbacks come."""
         return bool(self.engine.ended)
 
-    def start(self, *, realtime: bool = False) -> None:
-        """Start from a fresh state; `realtime` asks for a real-time priority of the worker.
+    def start(self) -> None:
+        """Start from a fresh state.
 
         Raises
         ------
@@ -127,7 +129,7 @@ class Session:
             If the sound system refuses to start.
         """
         self._watcher = Watcher(self._board, self.facts.names)
-        self.engine.start(realtime=realtime)
+        self.engine.start()
         try:
             self._backend.start(self.engine)
         except BaseException:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from rtae.drift import ClockBridge
 from rtae.live.backend import Audio
-from rtae.live.drift import ClockBridge
 
 _POLL_S = 0.1
 

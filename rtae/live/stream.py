@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rtae.errors import ParameterError, StreamStateError
 from rtae.live.backend import Backend
 from rtae.live.board import LISTEN, Board
-from rtae.live.config import StreamConfig, StreamFacts
+from rtae.live.config import StreamConfig, StreamFacts, lighter_models
+from rtae.live.modes import mode_place
 from rtae.live.plan import Target
 from rtae.live.report import Event, Latency, Stats
 from rtae.live.session import Session
@@ -77,13 +78,23 @@ class LiveStream:
         Samples a block; the one of lowest stable latency if left out.
     latency : "low", "safe" or float, default "low"
         Aim: lowest, safest, or a total in milliseconds.
-    fallbacks : sequence of str, default ()
-        Lighter models, best first, to step down to while the machine is overloaded; below the last is dry signal.
+    fallbacks : sequence of str, optional
+        Lighter models, best first, to step down to while the machine is overloaded; below the last is dry signal. Left
+        out: those that are shipped beside a shipped model.
     virtual_microphone : bool, default False
         Play into a microphone that other programs can pick, instead of an output device. On Linux it is made for the
         time the stream is open; elsewhere an installed loopback device is used.
     attenuation_limit_db : float, optional
         Most that the denoiser may attenuate, in decibels; unlimited if left out.
+    mode : {"denoise", "codec", "denoise+codec", "passthrough"}, optional
+        Run the codec behind the denoiser, and begin by hearing the one, the other, both or neither. :attr:`mode`
+        switches while the stream runs. All modes have the latency of both. Left out: the denoiser alone, at its own.
+    codec : str or path-like, optional
+        Name or path of the codec of these modes; "codec" if left out.
+    kbps : float, optional
+        Its kilobits a second and channel.
+    loss : float, default 0
+        Share of its packets that are to get lost, 0 to 1.
     backend : Backend, optional
         Audio system, run in this process; PortAudio if left out.
     isolated : bool, optional
@@ -112,9 +123,13 @@ class LiveStream:
         channels: int | None = None,
         block_size: int | None = None,
         latency: Target = "low",
-        fallbacks: Sequence[str] = (),
+        fallbacks: Sequence[str] | None = None,
         virtual_microphone: bool = False,
         attenuation_limit_db: float | None = None,
+        mode: str | None = None,
+        codec: str | os.PathLike[str] | None = None,
+        kbps: float | None = None,
+        loss: float = 0.0,
         backend: Backend | None = None,
         isolated: bool | None = None,
         on_event: Callable[[Event], None] | None = None,
@@ -137,12 +152,16 @@ class LiveStream:
             channels=channels,
             block_size=block_size,
             latency=latency,
-            fallbacks=tuple(fallbacks),
+            fallbacks=lighter_models(processor) if fallbacks is None else tuple(fallbacks),
             virtual_microphone=virtual_microphone,
+            mode=mode,
+            codec=None if codec is None else os.fspath(codec),
+            kbps=kbps,
+            loss=loss,
         )
         if isolated and (backend is not None or not named):
             raise ParameterError("isolated=True needs a model by name or path and no backend; leave one of them out")
-        self.isolated = named and backend is None if isolated is None else isolated
+        self.isolated: bool = named and backend is None if isolated is None else isolated
         self._board: Board
         self._runner: Runner
         if self.isolated:
@@ -154,6 +173,7 @@ class LiveStream:
             self._board = Board()
             self._runner = Session(config, backend or _portaudio(), self._board)
         self._board.limit_db = self._runner.facts.limit_db
+        self._board.mode[0] = self._runner.facts.mode_index
         self._on_event = on_event
         self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
         self._state = "stopped"
@@ -205,6 +225,20 @@ class LiveStream:
                 f"model_index is {value}; this stream has {len(self.models)}: {', '.join(self.models)}"
             )
         self._board.model[0] = value
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Modes of the stream, none if it was opened without one."""
+        return self._runner.facts.modes
+
+    @property
+    def mode(self) -> str | None:
+        """What is heard of denoiser and codec; settable while running to one of :attr:`modes`, without a gap."""
+        return self.modes[self._board.mode[0]] if self.modes else None
+
+    @mode.setter
+    def mode(self, value: str) -> None:
+        self._board.mode[0] = mode_place(value, self.modes)
 
     @property
     def input_name(self) -> str:

@@ -23,6 +23,9 @@ BANDS = 20
 
 LOWEST_HZ = 60.0
 
+KEPT_S = 0.4
+"""How far back :meth:`Tap.since` looks, in seconds: less than the rings keep, whose oldest blocks are written anew."""
+
 _WINDOW_S = 0.085
 _POLL_S = 0.05
 
@@ -101,6 +104,8 @@ class Tap:
         self._facts = facts
         self._heard, self._made = rings
         rate = facts.latency.sample_rate
+        self._delay = facts.latency.model + facts.latency.hop_wait
+        self._kept = round(KEPT_S * rate / facts.block_size)
         size = 1 << math.ceil(math.log2(_WINDOW_S * rate))
         self._window: Audio = np.hanning(size).astype(np.float32)[:, None]
         edges = np.geomspace(LOWEST_HZ, 0.45 * rate, BANDS + 1)
@@ -120,6 +125,24 @@ class Tap:
             levels.append(self._bands(newest))
         return Spectrum(self._centres, *levels)
 
+    def since(self, number: int = -1) -> tuple[int, Audio, Audio]:
+        """Return what was processed since an earlier call: the number to ask with next, the audio before and after.
+
+        Both have shape ``(samples, channels)`` and are aligned: the input is delayed as the output is. Where a result
+        came too late the output is the input, as it was heard. What is older than :data:`KEPT_S` is left out, and so
+        is everything for a number from before a restart, or of no earlier call.
+        """
+        ready, block = int(self._board.processed[0]), self._facts.block_size
+        start = max(number, ready - self._kept) if 0 <= number <= ready else ready
+        before = np.empty(((ready - start) * block, self._facts.channels), np.float32)
+        after = np.empty_like(before)
+        self._heard.copy_span(start * block - self._delay, before)
+        self._made.copy_span(start * block, after)
+        for missing in (item for item in range(start, ready) if not self._made.holds(item)):
+            place = slice((missing - start) * block, (missing - start + 1) * block)
+            after[place] = before[place]
+        return ready, before, after
+
     def record(self, folder: Path, seconds: float, stopped: Callable[[], bool] = lambda: False) -> Recording:
         """Write the next seconds before and after processing to two files in a folder.
 
@@ -131,11 +154,8 @@ class Tap:
         from rtae.audio import AudioWriter
 
         rate, block = self._facts.latency.sample_rate, self._facts.block_size
-        delay = self._facts.latency.model + self._facts.latency.hop_wait
         late = int(self._board.late[0])
-        heard, made = self._collect(math.ceil((seconds * rate + delay) / block), delay, stopped)
-        after = made[delay:]
-        before = heard[: len(after)]
+        before, after = self._collect(math.ceil(seconds * rate / block), stopped)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         paths = [folder / f"rtae-{stamp}-{side}.wav" for side in ("before", "after")]
         for path, audio in zip(paths, (before, after), strict=True):
@@ -153,25 +173,21 @@ class Tap:
             late=int(self._board.late[0]) - late,
         )
 
-    def _collect(self, blocks: int, delay: int, stopped: Callable[[], bool]) -> tuple[Audio, Audio]:
+    def _collect(self, blocks: int, stopped: Callable[[], bool]) -> tuple[Audio, Audio]:
         following = int(self._board.processed[0])
         end = following + blocks
-        heard: list[Audio] = []
-        made: list[Audio] = []
+        heard = [np.zeros((0, self._facts.channels), np.float32)]
+        made = [heard[0]]
         while following < end and not stopped():
-            ready = min(int(self._board.processed[0]), end)
+            ready, before, after = self.since(following)
             if ready < following:  # the engine was restarted
                 break
-            for number in range(following, ready):
-                heard.append(self._heard.slot(number).copy())
-                made.append(self._made.slot(number).copy())
-                if not self._made.holds(number):
-                    # What was heard instead of it.
-                    self._heard.copy_span(number * self._facts.block_size - delay, made[-1])
+            heard.append(before)
+            made.append(after)
             following = ready
             time.sleep(_POLL_S)
-        empty = np.zeros((0, self._facts.channels), np.float32)
-        return np.concatenate([empty, *heard]), np.concatenate([empty, *made])
+        length = blocks * self._facts.block_size
+        return np.concatenate(heard)[:length], np.concatenate(made)[:length]
 
     def _bands(self, audio: Audio) -> tuple[float, ...]:
         power = (np.abs(np.fft.rfft(audio * self._window, axis=0)) ** 2).mean(axis=1)

@@ -23,7 +23,7 @@ LOWEST_DB = -60.0
 STRENGTHS_DB = (0.0, 3.0, 6.0, 9.0, 12.0, 18.0, 24.0, 30.0, 40.0, None)
 """Attenuation limits that the strength keys step through, in decibels; None is unlimited."""
 
-KEYS = "b bypass  r removed  +/- strength  m model  s save 10 s  q quit"
+KEYS = "b bypass  r removed  +/- strength  m model  c mode  s save 10 s  q quit"
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 """Heights of a spectrum's columns."""
@@ -36,7 +36,17 @@ _REMOVED_RANGE_DB = (0.0, 36.0)
 _COLUMN = 2
 
 _EVENTS_SHOWN = 4
-_EVENT_STYLES = {"recovered": "green", "late": "yellow", "xrun": "yellow"}
+_EVENT_STYLES = {
+    **dict.fromkeys(("recovered", "back", "restarted"), "green"),
+    **dict.fromkeys(("late", "xrun", "step"), "yellow"),
+    "note": "cyan",
+}
+
+HOT_DB, HOTTEST_DB = -18.0, -6.0
+"""Levels from which a bar is yellow, and red, in dBFS."""
+
+HEAVY, HEAVIEST = 0.5, 0.8
+"""The same for the load."""
 
 
 class View:
@@ -69,16 +79,18 @@ class View:
         levels.add_column(width=40)
         levels.add_column(justify="right")
         for name, level in (("in", stats.level_in_db), ("out", stats.level_out_db)):
-            levels.add_row(name, _bar((level - LOWEST_DB) / -LOWEST_DB), f"{level:6.1f} dBFS")
-        levels.add_row("removed", _bar(stats.reduction_db / 40.0), f"{stats.reduction_db:6.1f} dB  ")
-        levels.add_row("load", _bar(stats.load), f"{100 * stats.load:6.1f} %   ")
+            style = _warning(level, HOT_DB, HOTTEST_DB)
+            levels.add_row(name, _bar((level - LOWEST_DB) / -LOWEST_DB, style), f"{level:6.1f} dBFS")
+        levels.add_row("reduction", _bar(stats.reduction_db / 40.0, "cyan"), f"{stats.reduction_db:6.1f} dB  ")
+        style = _warning(stats.load, HEAVY, HEAVIEST)
+        levels.add_row("load", _bar(stats.load, style), f"{100 * stats.load:6.1f} %   ")
         spectrum = self._tap.spectrum()
-        for name, values, span in (
-            ("before", spectrum.before_db, _SPECTRUM_RANGE_DB),
-            ("after", spectrum.after_db, _SPECTRUM_RANGE_DB),
-            ("per band", spectrum.removed_db, _REMOVED_RANGE_DB),
+        for name, values, span, style in (
+            ("before", spectrum.before_db, _SPECTRUM_RANGE_DB, ""),
+            ("after", spectrum.after_db, _SPECTRUM_RANGE_DB, "green"),
+            ("per band", spectrum.removed_db, _REMOVED_RANGE_DB, "cyan"),
         ):
-            levels.add_row(name, Text(columns(values, span, self._blocks)), "")
+            levels.add_row(name, Text(columns(values, span, self._blocks), style=style), "")
         levels.add_row("", f"{spectrum.centres_hz[0]:<6.0f}{'Hz':^28}{spectrum.centres_hz[-1]:>6.0f}", "")
         facts = Table.grid(padding=(0, 1))
         facts.add_column(justify="right", width=10)
@@ -89,7 +101,8 @@ class View:
         facts.add_row("hop", f"p50 {stats.hop_p50_ms:.2f} ms   p99 {stats.hop_p99_ms:.2f} ms{drift}")
         facts.add_row("latency", f"{latency.total_ms:.1f} ms = {parts}")
         heard = {"processed": "", "dry": "   BYPASS", "removed": "   HEARING WHAT IS REMOVED"}[stream.listen]
-        facts.add_row("strength", strength(stream.attenuation_limit_db) + heard)
+        mode = "" if stream.mode is None else f"    mode {stream.mode}"
+        facts.add_row("strength", strength(stream.attenuation_limit_db) + mode + heard)
         events = Text("\n").join(Text(e.message, style=_EVENT_STYLES.get(e.kind, "red")) for e in self._events)
         title = f"rtae: {stream.input_name} -> {stream.name} -> {stream.output_name}"
         return Panel(Group(levels, facts, events), title=Text(title), subtitle=KEYS, width=78)
@@ -130,5 +143,10 @@ def stepped_strength(limit_db: float | None, step: int) -> float | None:
     return STRENGTHS_DB[place]
 
 
-def _bar(share: float) -> ProgressBar:
-    return ProgressBar(total=1.0, completed=min(max(share, 0.0), 1.0), width=40)
+def _bar(share: float, style: str) -> ProgressBar:
+    share = min(max(share, 0.0), 1.0)
+    return ProgressBar(total=1.0, completed=share, width=40, complete_style=style, finished_style=style)
+
+
+def _warning(value: float, yellow: float, red: float) -> str:
+    return "red" if value >= red else "yellow" if value >= yellow else "green"

@@ -1,7 +1,8 @@
 """A microphone that any program can pick, fed by rtae: on PulseAudio and on PipeWire, through the PulseAudio protocol.
 
-A null sink takes the cleaned audio; a source remapped from its monitor is what other programs see. The sink carries the
-process number of its owner, so that one left behind by a crash is told from one in use.
+As a node of PipeWire's graph it is one virtual source. Otherwise a null sink takes the cleaned audio, and a source
+remapped from its monitor is what other programs see. Its module carries the process number of the owner, so that one
+left behind by a crash is told from one in use.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ import re
 from typing import Any
 
 from rtae.errors import DeviceError, MissingDependencyError
-from rtae.live.backend import OpenedStream, StreamRequest
-from rtae.live.devices import Device, choose
-from rtae.live.portaudio import PortAudioBackend
+from rtae.live.devices import Device
 
 SINK, SOURCE = "rtae_sink", "rtae_mic"
 """Names of the null sink and of the microphone."""
@@ -21,14 +20,12 @@ SINK, SOURCE = "rtae_sink", "rtae_mic"
 DESCRIPTION = "rtae microphone"
 """What a person sees in the list of microphones."""
 
-ALSA_DEVICE = "pulse"
-"""PortAudio's way to the sound server: the ALSA plugin that alsa-plugins brings."""
-
 _OWNER = re.compile(r"rtae\.pid=(\d+)")
+_NAMES = re.compile(rf"\b({SINK}|{SOURCE})\b")
 
 
 class VirtualMicrophone:
-    """The two modules that make up the microphone.
+    """The modules that make up the microphone.
 
     Raises
     ------
@@ -41,25 +38,41 @@ class VirtualMicrophone:
     def __init__(self) -> None:
         self._pulse: Any = None
         self._modules: list[int] = []
+        self._made: tuple[int, int, bool] | None = None
 
-    def open(self, sample_rate: int, channels: int) -> None:
-        """Make the microphone, after removing what a crash left behind."""
+    def open(self, sample_rate: int, channels: int, in_graph: bool) -> None:
+        """Make the microphone, after removing what a crash left behind; one that is there already stays.
+
+        Parameters
+        ----------
+        sample_rate, channels : int
+            Its format.
+        in_graph : bool
+            Whether it is fed inside PipeWire's graph, or through the PulseAudio protocol.
+        """
+        if self._made == (sample_rate, channels, in_graph) and self._there():
+            return
         self.close()
         pulse = self._pulse = connect()
+        layout = "channel_map=mono" if channels == 1 else "channel_map=front-left,front-right"
+        format_ = f"rate={sample_rate} channels={min(channels, 2)} {layout}"
+        name, kind, description = SINK, "", "rtae output"
+        if in_graph:
+            name, kind, description = SOURCE, "media.class=Audio/Source/Virtual", DESCRIPTION
         try:
             _remove_stale(pulse)
-            layout = "channel_map=mono" if channels == 1 else "channel_map=front-left,front-right"
-            format_ = f"rate={sample_rate} channels={min(channels, 2)} {layout}"
             self._load(
                 "module-null-sink",
-                f"sink_name={SINK} {format_} "
-                f"sink_properties='device.description=\"rtae output\" rtae.pid={os.getpid()}'",
+                f"{kind} sink_name={name} {format_} "
+                f"sink_properties='device.description=\"{description}\" rtae.pid={os.getpid()}'",
             )
-            self._load(
-                "module-remap-source",
-                f"master={SINK}.monitor source_name={SOURCE} channels={min(channels, 2)} {layout} "
-                f"source_properties='device.description=\"{DESCRIPTION}\"'",
-            )
+            if not in_graph:
+                self._load(
+                    "module-remap-source",
+                    f"master={SINK}.monitor source_name={SOURCE} channels={min(channels, 2)} {layout} "
+                    f"source_properties='device.description=\"{DESCRIPTION}\"'",
+                )
+            self._made = sample_rate, channels, in_graph
         except _errors() as error:
             self.close()
             raise DeviceError(f"cannot make the virtual microphone: the sound server refused ({error})") from None
@@ -69,7 +82,7 @@ class VirtualMicrophone:
 
     def close(self) -> None:
         """Remove the microphone; harmless if it is gone."""
-        pulse, self._pulse = self._pulse, None
+        pulse, self._pulse, self._made = self._pulse, None, None
         if pulse is None:
             return
         try:
@@ -81,12 +94,26 @@ class VirtualMicrophone:
         finally:
             pulse.close()
 
+    def on_pipewire(self) -> bool:
+        """Whether the sound server is PipeWire."""
+        with connect() as pulse:
+            return "PipeWire" in str(pulse.server_info().server_name)
+
     def sources(self) -> list[Device]:
-        """Return the microphones there are, without our own; monitors of outputs only if there is nothing else."""
-        pulse = self._pulse
-        default = pulse.server_info().default_source_name
+        """Return the microphones there are, without our own; monitors of outputs only if there is nothing else.
+
+        Raises
+        ------
+        DeviceError
+            If the server is gone.
+        """
+        try:
+            default = self._pulse.server_info().default_source_name
+            listed = self._pulse.source_list()
+        except _errors():
+            raise DeviceError("the sound server is gone") from None
         ours = {SOURCE, f"{SINK}.monitor"}
-        found = [source for source in pulse.source_list() if source.name not in ours]
+        found = [source for source in listed if source.name not in ours]
         real = [source for source in found if not source.name.endswith(".monitor") or source.name == default]
         return [
             Device(
@@ -102,64 +129,14 @@ class VirtualMicrophone:
             for source in real or found
         ]
 
+    def _there(self) -> bool:
+        try:
+            return {module.index for module in self._pulse.module_list()} >= set(self._modules)
+        except _errors():
+            return False
+
     def _load(self, module: str, arguments: str) -> None:
         self._modules.append(self._pulse.module_load(module, arguments))
-
-
-class VirtualMicrophoneBackend(PortAudioBackend):
-    """Streams from a microphone of the sound server into the virtual one.
-
-    For a process that does nothing else: it chooses the server's devices through the environment.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(alone=True)
-        self._microphone = VirtualMicrophone()
-        self._source: Device | None = None
-
-    def native_rate(self, input: int | str | None, output: int | str | None) -> int:
-        """Return the rate sound servers run at."""
-        return 48_000
-
-    def open(self, request: StreamRequest) -> OpenedStream:
-        """Make the microphone and open the way to it; see :class:`rtae.live.backend.Backend`."""
-        self._microphone.open(request.sample_rate, request.channels)
-        try:
-            self._source = source = choose(self._microphone.sources(), request.input, "input")
-            os.environ.update(PULSE_SOURCE=source.host_api, PULSE_SINK=SINK)
-            opened = super().open(
-                StreamRequest(
-                    sample_rate=request.sample_rate,
-                    block=request.block,
-                    channels=request.channels,
-                    input=ALSA_DEVICE,
-                    output=ALSA_DEVICE,
-                    low_latency=request.low_latency,
-                    burst=request.burst,
-                )
-            )
-        except BaseException:
-            self._microphone.close()
-            raise
-        return OpenedStream(
-            opened.input_channels,
-            opened.output_channels,
-            opened.input_latency,
-            opened.output_latency,
-            source.name,
-            DESCRIPTION,
-            opened.burst,
-        )
-
-    def _channels(self, request: StreamRequest, source: Device, sink: Device) -> tuple[int, int]:
-        # The server's own mixing of channel counts changes the level: ask for what its nodes have.
-        assert self._source is not None
-        return min(self._source.input_channels, 2), min(request.channels, 2)
-
-    def close(self) -> None:
-        """Release the devices and remove the microphone; see :class:`rtae.live.backend.Backend`."""
-        super().close()
-        self._microphone.close()
 
 
 def connect() -> Any:
@@ -190,7 +167,7 @@ def connect() -> Any:
 
 def _remove_stale(pulse: Any) -> None:
     """Unload what processes that are no more left behind; another living one is an error."""
-    modules = [module for module in pulse.module_list() if SINK in str(module.argument or "")]
+    modules = [module for module in pulse.module_list() if _NAMES.search(str(module.argument or ""))]
     for module in modules:
         owner = _OWNER.search(module.argument)
         if owner and int(owner[1]) != os.getpid() and _alive(int(owner[1])):

@@ -29,3 +29,16 @@ def test_codec_tells_its_bit_rate(build, capsys, kind):
     values, _ = facts(capsys, build(kind))
     assert values["kind"].strip() == kind
     assert "32 of 16 bits, up to 768000 bit/s" in values["codebooks"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("latent_encoder", "encoder"), ("vae_decoder", "vae-decoder")])
+def test_latents_and_the_format_that_has_them_are_told(build, capsys, name, kind):
+    values, _ = facts(capsys, build(name))
+    assert values["kind"].strip() == kind
+    assert values["latents"].strip() == "32 numbers a hop"
+    assert values["format"].strip() == "2"
+
+
+def test_classes_are_told(build, capsys):
+    values, _ = facts(capsys, build("classifier"))
+    assert values["kind"].strip() == "classifier" and values["classes"].strip() == "quiet, loud"

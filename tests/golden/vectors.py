@@ -7,6 +7,7 @@ A difference is a change of behaviour. If it is meant, look at it and write the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 
 from rtae import Denoiser, shipped
+from rtae.model import Model
 from rtae.resample import StreamingResampler
 from rtae.ring import RingBuffer
 from tests import models
@@ -60,16 +62,56 @@ def ring() -> Vectors:
 
 
 def shipped_model(name: str) -> Vectors:
-    """Half a second of speech in kitchen noise through a shipped model: every speech probability, the last 0.2 s."""
+    """What a shipped model makes of half a second: of speech in kitchen noise, or of invented codes or latents."""
     model = shipped.load(name)
+    return BY_KIND[model.spec.kind](model)
+
+
+def _clip(model: Model) -> Iterator[np.ndarray]:
     hop = model.spec.hop
-    clip, _ = soundfile.read(CLIP, dtype="float32", start=52_800, frames=24_000 // hop * hop)
-    audio, speech = [], []
-    for block in clip.reshape(-1, 1, hop):
-        result = model.step(block)
-        audio.append(result[0][0].copy())
-        speech.append(float(result[1][0, 0]))
-    return {"audio": np.concatenate(audio)[-9_600:], "speech": np.array(speech, np.float32)}
+    clip, rate = soundfile.read(CLIP, dtype="float32", start=52_800, frames=24_000)
+    clip = clip[:: rate // model.spec.sample_rate]
+    yield from clip[: len(clip) // hop * hop].reshape(-1, 1, hop)
+
+
+def _denoised(model: Model) -> Vectors:
+    """Every speech probability, the last 0.2 s of audio."""
+    results = [[part[0].copy() for part in model.step(block)] for block in _clip(model)]
+    audio, speech = (np.concatenate(parts) for parts in zip(*results, strict=True))
+    return {"audio": audio[-9_600:], "speech": speech}
+
+
+def _encoded(model: Model) -> Vectors:
+    return {"codes": np.concatenate([model.encode_step(block).copy() for block in _clip(model)])}
+
+
+def _decoded(model: Model) -> Vectors:
+    spec = model.spec
+    codes = np.arange(20 * spec.codebooks).reshape(20, 1, -1) * 379 % (1 << spec.codebook_bits)
+    return {"audio": np.concatenate([model.decode_step(row)[0].copy() for row in codes])}
+
+
+def _latents(model: Model) -> Vectors:
+    return {"latents": np.concatenate([model.latents_step(block).copy() for block in _clip(model)])}
+
+
+def _from_latents(model: Model) -> Vectors:
+    latents = np.cos(np.arange(20 * model.spec.latent_size)).reshape(20, 1, -1).astype(np.float32)
+    return {"audio": np.concatenate([model.decode_latents_step(row)[0].copy() for row in latents])}
+
+
+def _classified(model: Model) -> Vectors:
+    return {"scores": np.concatenate([model.classify_step(block).copy() for block in _clip(model)])}
+
+
+BY_KIND: dict[str, Callable[[Model], Vectors]] = {
+    "denoiser": _denoised,
+    "encoder": _encoded,
+    "decoder": _decoded,
+    "vae-encoder": _latents,
+    "vae-decoder": _from_latents,
+    "classifier": _classified,
+}
 
 
 SUBJECTS = {"resampling": resampling, "denoising": denoising, "ring": ring}

@@ -12,16 +12,18 @@ PACKAGE = Path(__file__).parents[2] / "rtae"
 
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"spec", "atomic", "lag", "ring", "resample"},
+    {"spec", "atomic", "lag", "ring", "drift", "resample", "page", "mel"},
     {"reblock", "base", "processor", "model", "shipped"},
-    {"denoise", "audio"},
-    {"live", "bench", "codec", "evaluate", "train", "integrations", "analysis"},
+    {"denoise", "audio", "segment", "listen"},
+    {"codec", "vae", "generate"},
+    {"live", "bench", "evaluate", "train", "integrations", "analysis"},
+    {"net"},
     {"cli"},
     {"__main__"},
 ]
 """Rooms from the ground up. A room may use those of its own floor, but see ``APART``."""
 
-APART = FLOORS[4]
+APART = FLOORS[5]
 """Rooms that know nothing of each other."""
 
 ONLY_IN: dict[str, set[str]] = {

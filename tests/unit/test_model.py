@@ -11,6 +11,7 @@ from onnx import helper
 
 from rtae.errors import MissingDependencyError, ModelFormatError, ModelNotFoundError, ParameterError
 from rtae.model import NO_LIMIT_DB, Model
+from rtae.spec import ModelSpec
 from tests import models
 from tests.models import Build
 
@@ -147,6 +148,72 @@ class TestCodec:
             getattr(model, call)(np.zeros((1, model.spec.hop)))
 
 
+class TestLatents:
+    def test_an_encoder_gives_codes_or_what_it_quantises_and_both_advance_it(self, build: Build) -> None:
+        model = Model(build("latent_encoder"), streams=2)
+        first, second = noise(2, 32), noise(2, 32, seed=1)
+        np.testing.assert_array_equal(model.encode_step(first), first[:, :1] > 0)
+        np.testing.assert_array_equal(model.latents_step(second), first + second)
+        np.testing.assert_array_equal(model.encode_step(second), second[:, :1] > 0)
+
+    def test_a_variational_encoder_gives_mean_and_variance(self, build: Build) -> None:
+        model = Model(build("vae_encoder"))
+        hop = noise(1, 32)
+        mean, log_variance = model.distribution_step(hop)
+        assert mean.any()
+        np.testing.assert_array_equal(mean, hop)
+        np.testing.assert_array_equal(log_variance, -hop)
+        np.testing.assert_array_equal(model.latents_step(2 * hop), 2 * hop)
+
+    def test_a_variational_decoder_takes_latents(self, build: Build) -> None:
+        model = Model(build("vae_decoder"), streams=2)
+        first, second = noise(2, 32), noise(2, 32, seed=1)
+        np.testing.assert_array_equal(model.decode_latents_step(first), np.zeros((2, 32)))
+        np.testing.assert_array_equal(model.decode_latents_step(second), first)
+        with pytest.raises(ParameterError, match=r"takes shape \(2, 32\), got \(1, 32\)"):
+            model.decode_latents_step(first[:1])
+
+    def test_an_encoder_without_latents_says_so(self, build: Build) -> None:
+        with pytest.raises(ParameterError, match="gives codes and no latents"):
+            Model(build("encoder")).latents_step(noise(1, 32))
+
+    @pytest.mark.parametrize(
+        ("name", "call"),
+        [
+            ("vae_encoder", "encode_step"),
+            ("vae_decoder", "decode_step"),
+            ("vae_decoder", "latents_step"),
+            ("encoder", "distribution_step"),
+            ("decoder", "decode_latents_step"),
+            ("vae_encoder", "step"),
+        ],
+    )
+    def test_a_call_for_another_kind_is_refused(self, build: Build, name: str, call: str) -> None:
+        with pytest.raises(ParameterError, match=rf"{call}\(\) needs a model of kind"):
+            getattr(Model(build(name)), call)(noise(1, 32))
+
+
+class TestFormatVersions:
+    def test_a_file_has_the_lowest_format_that_holds_it(self) -> None:
+        assert models.spec().format_version == 1
+        codes = {"codebooks": 1, "codebook_bits": 1}
+        assert models.spec("encoder", **codes).format_version == 1
+        assert models.spec("encoder", latent_size=4, **codes).format_version == 2
+        assert models.spec("vae-encoder", latent_size=4).format_version == 2
+        assert '"format_version": 2' in models.spec("vae-decoder", latent_size=4).to_json()
+
+    def test_latents_in_the_first_format_are_refused(self) -> None:
+        with pytest.raises(ModelFormatError, match="format 1 has no latents"):
+            models.spec("vae-encoder", latent_size=4, format_version=1)
+
+    def test_a_reader_of_the_first_format_refuses_the_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = models.spec("vae-encoder", latent_size=4).to_json()
+        assert ModelSpec.from_json(text).latent_size == 4
+        monkeypatch.setattr("rtae.spec.FORMAT_VERSION", 1)
+        with pytest.raises(ModelFormatError, match="model has format 2, this rtae reads up to 1; upgrade"):
+            ModelSpec.from_json(text)
+
+
 def with_metadata(tmp_path: Path, metadata: str | None, **changes: object) -> Path:
     """An identity model whose metadata says something else than its graph."""
     spec = models.spec(**changes)
@@ -217,9 +284,10 @@ class TestSpecsThatDoNotFit:
         [
             ("{", "not valid JSON"),
             ("[]", "not a JSON object"),
-            (metadata(format_version=2), "upgrade"),
+            (metadata(format_version=3), "upgrade"),
             (metadata(format_version=0), "format_version"),
             (metadata(kind="vocoder"), "kind"),
+            (metadata(kind="vae-encoder"), "latent_size"),
             (metadata(hop="128"), "hop"),
             (metadata(sample_rate=0), "sample_rate"),
             (metadata(algorithmic_latency=1), "contradicts"),
@@ -238,6 +306,9 @@ class TestSpecsThatDoNotFit:
             {"state_size": 2},
             {"kind": "encoder", "codebooks": 4, "codebook_bits": 10},
             {"kind": "decoder", "codebooks": 4, "codebook_bits": 10},
+            {"kind": "encoder", "codebooks": 4, "codebook_bits": 10, "latent_size": 8, "format_version": 2},
+            {"kind": "vae-encoder", "latent_size": 8, "format_version": 2},
+            {"kind": "vae-decoder", "latent_size": 8, "format_version": 2},
         ],
     )
     def test_a_spec_that_contradicts_the_graph(self, tmp_path: Path, change: dict[str, object]) -> None:

@@ -1,8 +1,9 @@
-"""Program: a host with a live stream in it, and something that keeps its interpreter busy.
+"""Program: a host with a live stream in it, and things that keep its interpreter busy.
 
-    python host_program.py MODEL idle|loop|collect SECONDS
+    python host_program.py MODEL SECONDS HABIT...
 
-Prints the engine's process number, then its statistics as JSON.
+Takes up each habit (idle, loop, collect) for the seconds given, one after the other. Prints the engine's process
+number, then a line of JSON a habit: what the stream counted meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ import time
 
 from rtae.live import LiveStream
 
+COUNTED = ("blocks", "late", "xruns")
+
+
+def idle(until: float) -> None:
+    time.sleep(until - time.monotonic())
+
 
 def loop(until: float) -> None:
     while time.monotonic() < until:
@@ -22,21 +29,26 @@ def loop(until: float) -> None:
 
 
 def collect(until: float) -> None:
-    kept = [[index] for index in range(300_000)]
     while time.monotonic() < until:
         gc.collect()
+
+
+def main(model: str, seconds: float, habits: list[str]) -> None:
+    kept = [[index] for index in range(300_000)]  # for the collector to look at, again and again
+    with LiveStream(model, input="system, jack", output="system, jack", block_size=128) as stream:
+        print(stream._runner.pid, flush=True)
+        for habit in habits:
+            before = stream.stats.as_dict()
+            work = {"idle": idle, "loop": loop, "collect": collect}[habit]
+            # A daemon: an interrupted host does not wait for the end of its habit.
+            busy = threading.Thread(target=work, args=(time.monotonic() + seconds,), daemon=True)
+            busy.start()
+            busy.join()
+            after = stream.stats.as_dict()
+            counted = {name: after[name] - before[name] for name in COUNTED}
+            print(json.dumps({"habit": habit, **counted, "load": after["load"]}), flush=True)
     del kept
 
 
-def main(model: str, habit: str, seconds: float) -> None:
-    with LiveStream(model, input="system, jack", output="system, jack") as stream:
-        print(stream._runner.pid, flush=True)
-        until = time.monotonic() + seconds
-        if habit != "idle":
-            threading.Thread(target={"loop": loop, "collect": collect}[habit], args=(until,)).start()
-        time.sleep(seconds)
-        print(json.dumps({**stream.stats.as_dict(), "latency": stream.latency.total}), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])

@@ -21,9 +21,9 @@ HARNESS = Path(__file__).with_name("jack_harness.py")
 class JackServer:
     """A dummy JACK server under a name nobody else has."""
 
-    def __init__(self, folder: Path, period: int = 256) -> None:
+    def __init__(self, folder: Path, period: int = 256, rate: int = RATE) -> None:
         self.name = f"rtae-{uuid.uuid4().hex[:10]}"
-        self.period = period
+        self.period, self.rate = period, rate
         self._folder = folder
         self._log = (folder / f"{self.name}.log").open("wb")
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +39,7 @@ class JackServer:
     def start(self) -> None:
         # With real-time rights other programs on the machine are hardly noticed; without, the tests allow for it.
         priority = ["-R", "-P", "50"] if realtime_allowed() else ["-r"]
-        arguments = [*priority, "-d", "dummy", "-r", str(RATE), "-p", str(self.period), "-C", "1", "-P", "1"]
+        arguments = [*priority, "-d", "dummy", "-r", str(self.rate), "-p", str(self.period), "-C", "1", "-P", "1"]
         self._process = subprocess.Popen(
             ["jackd", "-n", self.name, *arguments],
             env=self.environment,
@@ -71,12 +71,12 @@ class JackServer:
     def play(self, audio: np.ndarray, meanwhile: Callable[[], object] = lambda: None) -> np.ndarray:
         """Play `audio` into the stream's input port and return what its output port gave back, from the same start.
 
-        `meanwhile` is called once it plays.
+        `meanwhile` is called once it plays. :attr:`dropped` then marks the frames around cycles the server dropped.
         """
-        folder = self._folder
-        np.save(folder / "play.npy", audio.astype(np.float32))
+        play, heard_at, dropped = (self._folder / f"{name}.npy" for name in ("play", "heard", "dropped"))
+        np.save(play, audio.astype(np.float32))
         with subprocess.Popen(
-            [sys.executable, str(HARNESS), self.name, str(folder / "play.npy"), str(folder / "heard.npy")],
+            [sys.executable, str(HARNESS), self.name, str(play), str(heard_at), str(dropped)],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -91,7 +91,8 @@ class JackServer:
                 if harness.poll() is None:
                     end(harness)
         assert harness.returncode == 0, errors
-        heard: np.ndarray = np.load(folder / "heard.npy")
+        self.dropped: np.ndarray = np.load(dropped)
+        heard: np.ndarray = np.load(heard_at)
         return heard
 
 

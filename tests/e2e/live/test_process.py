@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ from rtae.live import LiveStream
 
 HOST = str(Path(__file__).with_name("host_program.py"))
 
+TRIES = 3
+"""A machine that others use too may stall for seconds: one of these tries must keep the time."""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -29,9 +33,13 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def on_server(server, monkeypatch):
+    join(server, monkeypatch)
+    return server
+
+
+def join(server, monkeypatch):
     for name in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER", "JACK_NO_AUDIO_RESERVATION"):
         monkeypatch.setenv(name, server.environment[name])
-    return server
 
 
 def noise(seconds):
@@ -58,42 +66,60 @@ def gone(pid, within_s):
 
 
 def test_a_killed_engine_is_replaced_and_audio_is_back_at_the_same_latency(on_server, build):
-    audio = noise(8)
-    times, events = [], []
+    audio = noise(7)
+    silences = []
+    for _ in range(TRIES):
+        events = []
+        with LiveStream(
+            build("identity"), input="system, jack", output="system, jack", on_event=events.append
+        ) as stream:
+            latency, first = stream.latency.total, stream._runner.pid
+            heard = on_server.play(audio, lambda: kill_after(1.0, stream._runner.pid))
+            assert stream.active
+            second = stream._runner.pid
+            assert stream.latency.total == latency and second != first
+        kinds = [event.kind for event in events]
+        assert kinds.count("restarted") == 1 and "ended" not in kinds
+        assert not alive(first) and not alive(second)
+        begin, back = longest_silence(heard[latency : len(audio)])
+        silences.append((back - begin) / RATE)
+        assert silences[-1] > 0.01  # the death was heard
+        # The new process cannot be there before this machine, as busy as it is, has started one.
+        if silences[-1] < max(2.0, 4.0 * seconds_to_start()):
+            assert windows_right(heard[back:], audio[back:], latency) > 0.5
+            assert statistics.mode(best_delay(heard[back:], audio[back:], 4_000)) == latency
+            print(f"audio was back after {silences[-1]:.2f} s")
+            return
+    pytest.fail(f"silent for {silences} s after the kill")
 
-    def murder():
-        time.sleep(1.0)
-        first = stream._runner.pid
-        os.kill(first, signal.SIGKILL)
-        killed = time.monotonic()
-        while "restarted" not in [event.kind for event in events] or not stream.stats.blocks:
-            assert time.monotonic() - killed < 20
-            time.sleep(0.01)
-        times.append(time.monotonic() - killed)
 
-    with LiveStream(build("identity"), input="system, jack", output="system, jack", on_event=events.append) as stream:
-        latency = stream.latency.total
-        heard = on_server.play(audio, murder)
-        assert stream.active
-        pid = stream._runner.pid
-        assert stream.latency.total == latency
-    print(f"audio back after {times[0]:.2f} s")
-    kinds = [event.kind for event in events]
-    assert kinds.count("restarted") == 1 and "ended" not in kinds
-    # Killed at 1 s of 8; half of what is right at the end alone could not be from before.
-    last = 5 * RATE
-    assert windows_right(heard[last:], audio[last:], latency) > 0.5
-    assert statistics.mode(best_delay(heard[last:], audio[last:], 4_000)) == latency
-    assert times[0] < 4.0
-    assert not alive(pid)
+def seconds_to_start():
+    """Time an interpreter with the engine's libraries takes to start: under half a second when nothing else runs."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import numpy, onnxruntime, rtae"], check=True)
+    return time.monotonic() - began
+
+
+def kill_after(seconds, pid):
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+
+
+def longest_silence(audio):
+    """Return where the longest run of zeros begins and ends, in samples."""
+    edges = np.flatnonzero(np.diff(audio == 0, prepend=False, append=False))
+    if not len(edges):
+        return 0, 0
+    longest = int(np.argmax(edges[1::2] - edges[::2]))
+    return int(edges[2 * longest]), int(edges[2 * longest + 1])
 
 
 def test_an_engine_that_dies_twice_in_a_row_ends_the_stream(on_server, build):
     with LiveStream(build("identity"), input="system, jack", output="system, jack") as stream:
-        first = stream._runner.pid
-        os.kill(first, signal.SIGKILL)
+        os.kill(stream._runner.pid, signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while stream._runner.pid == first or not stream.stats.blocks:
+        # One that dies before it has opened its device took the device along, for all the host knows.
+        while "restarted" not in [event.kind for event in stream.events()]:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.kill(stream._runner.pid, signal.SIGKILL)
@@ -103,73 +129,109 @@ def test_an_engine_that_dies_twice_in_a_row_ends_the_stream(on_server, build):
 
 
 def test_a_killed_host_takes_its_engine_along(server, build):
-    with subprocess.Popen(
-        [sys.executable, HOST, str(build("identity")), "idle", "60"], env=server.environment, stdout=subprocess.PIPE
-    ) as host:
-        try:
-            engine = int(host.stdout.readline())
+    lasted = []
+    for _ in range(TRIES):
+        with host(server, build("identity"), 60, "idle") as process:
+            engine = int(process.stdout.readline())
             assert alive(engine)
-            host.kill()
-            assert gone(engine, 4.0)
-        finally:
-            host.kill()
+            process.kill()
+            killed = time.monotonic()
+            assert gone(engine, 20.0)
+            lasted.append(time.monotonic() - killed)
+        if lasted[-1] < 2.0:
+            return
+    pytest.fail(f"the engine outlived its host by {lasted} s")
 
 
-def test_a_host_that_is_interrupted_leaves_nothing_behind(server, build):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_host_that_is_ended_leaves_nothing_behind(server, build, number):
+    before = shared_memory()
+    with host(server, build("identity"), 60, "idle") as process:
+        engine = int(process.stdout.readline())
+        os.killpg(process.pid, number)  # as a terminal does: to the host and the engine
+        assert process.wait(20) != 0
+        assert gone(engine, 4.0)
+    assert not {name for name in shared_memory() - before if "jack" not in name}
+
+
+def shared_memory():
+    return {path.name for path in Path("/dev/shm").iterdir()}
+
+
+@contextlib.contextmanager
+def host(server, model, seconds, *habits):
+    """Run the host program in a process group of its own."""
     with subprocess.Popen(
-        [sys.executable, HOST, str(build("identity")), "idle", "60"],
+        [sys.executable, HOST, str(model), str(seconds), *habits],
         env=server.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as host:
-        engine = int(host.stdout.readline())
-        os.killpg(host.pid, signal.SIGINT)  # as a terminal does: to the host and the engine
-        assert host.wait(20) != 0
-        assert gone(engine, 4.0)
-
-
-@pytest.mark.parametrize("habit", ["loop", "collect"])
-def test_a_busy_host_is_not_heard(server, build, habit):
-    """The rule is "no more than with an idle host plus 3"; the machine is shared, so one fair round of six counts."""
-    rounds = []
-    for _ in range(6):
-        quiet, busy = (run_host(server, build("identity"), kind) for kind in ("idle", habit))
-        assert quiet["blocks"] > 100 and busy["blocks"] > 100
-        rounds.append([(stats["late"], stats["xruns"]) for stats in (quiet, busy)])
-        if all(now <= before + 3 for before, now in zip(*rounds[-1], strict=True)):
-            return
-    pytest.fail(f"(late, xruns) with an idle and a busy host: {rounds}")
-
-
-def run_host(server, model, habit):
-    result = subprocess.run(
-        [sys.executable, HOST, str(model), habit, "4"],
-        env=server.environment,
-        capture_output=True,
         text=True,
-        timeout=90,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[1])
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def test_beside_cpu_hogs_most_windows_arrive_and_latency_is_what_it_was(on_server, build):
-    audio = noise(8)
+@pytest.fixture(scope="module")
+def quick_server(tmp_path_factory):
+    server = JackServer(tmp_path_factory.mktemp("jack"), 128)
+    yield server
+    server.close()
+
+
+def test_a_busy_host_is_not_heard(quick_server, build):
+    """A minute in turns of 2 s: the quieter half of the turns of each habit counts, the machine is shared."""
+    tried = []
+    for _ in range(TRIES):
+        with host(quick_server, build("identity"), 2, *(["idle", "loop", "collect"] * 10)) as process:
+            _, *turns = process.stdout.read().splitlines()
+            assert process.wait(20) == 0
+        counted = {habit: {} for habit in ("idle", "loop", "collect")}
+        for habit, kinds in counted.items():
+            mine = [turn for turn in map(json.loads, turns) if turn["habit"] == habit]
+            assert len(mine) == 10 and all(turn["blocks"] > 500 for turn in mine)
+            for kind in ("late", "xruns"):
+                kinds[kind] = sum(sorted(turn[kind] for turn in mine)[:5])
+        tried.append(counted)
+        idle = counted["idle"]
+        if all(counted[habit][kind] <= idle[kind] + 3 for habit in ("loop", "collect") for kind in idle):
+            return
+    pytest.fail(f"late and xruns in the quieter half: {tried}")
+
+
+QUIET_S, LOADED_S = 3.0, 30.0
+
+
+def test_beside_cpu_hogs_there_is_no_gap_and_latency_is_what_it_was(quick_server, build, monkeypatch):
+    join(quick_server, monkeypatch)
+    audio = noise(QUIET_S + LOADED_S + QUIET_S)
+    audio[audio == 0] = 0.1
     hogs = []
 
     def load():
+        time.sleep(QUIET_S)
         hogs.extend(subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1))
-        time.sleep(4.0)
+        time.sleep(LOADED_S)
         for hog in hogs:
+            assert hog.poll() is None
             end(hog)
 
-    with LiveStream(build("identity"), input="system, jack", output="system, jack") as stream:
-        heard = on_server.play(audio, load)
-        latency = stream.latency.total
-        stats = stream.stats
-    assert len(hogs) >= 1 and stats.blocks > 1_000
-    delays = best_delay(heard, audio, 4_000)
-    assert statistics.mode(delays[-10:]) == latency
-    # The server itself drops cycles on a busy machine, so this asks for most windows, not for all.
-    assert windows_right(heard[5 * RATE :], audio[5 * RATE :], latency) > 0.5
+    with LiveStream(build("identity"), input="system, jack", output="system, jack", block_size=128) as stream:
+        heard = quick_server.play(audio, load)
+        latency, stats = stream.latency.total, stream.stats
+    assert len(hogs) >= 1 and stats.blocks > 30 * RATE / 128
+    print(f"late {stats.late}, xruns {stats.xruns} of {stats.blocks} blocks")
+    before, after = audio[: round(QUIET_S * RATE)], slice(round((QUIET_S + LOADED_S + 0.5) * RATE), len(audio))
+    assert statistics.mode(best_delay(heard, before, 4_000)) == latency
+    assert statistics.mode(best_delay(heard[after.start :], audio[after], 4_000)) == latency
+    # Windows in which the server itself dropped a cycle say nothing about the engine; most must be others.
+    size = RATE // 20
+    count = (len(audio) - latency) // size
+    played, dropped = (part[latency:][: count * size].reshape(count, size) for part in (heard, quick_server.dropped))
+    whole = played[~dropped.any(axis=1)]
+    print(f"{len(whole)} of {count} windows without a dropped cycle")
+    assert len(whole) > count / 2
+    assert max(end - begin for begin, end in map(longest_silence, whole)) <= RATE // 1000

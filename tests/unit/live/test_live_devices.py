@@ -36,6 +36,7 @@ class Stream:
     """The least of sounddevice.Stream; `refusal` makes opening fail."""
 
     refusal: Exception | None = None
+    reported = (0.001, 0.003)
     opened: list[Stream]
 
     def __init__(self, **options):
@@ -43,7 +44,7 @@ class Stream:
             raise Stream.refusal
         self.options = options
         pair = isinstance(options["device"], tuple)
-        self.latency = (0.001, 0.003) if pair else 0.001
+        self.latency = self.reported if pair else 0.001
         self.active = self.closed = False
         Stream.opened.append(self)
 
@@ -138,6 +139,14 @@ def test_the_stream_asks_for_float_blocks_and_reports_latency_in_samples(sound):
     assert stream.latency.total == 48 + 10 + 64 + 144
     stream.close()
     assert Stream.opened[0].closed
+
+
+@pytest.mark.parametrize("nonsense", [2**32 / 48_000, -0.02, float("nan"), float("inf")])
+def test_a_latency_no_device_can_have_counts_as_not_reported(sound, monkeypatch, nonsense):
+    monkeypatch.setattr(Stream, "reported", (nonsense, 0.003))
+    with LiveStream(Delay(10), input="built-in", output="built-in", block_size=64) as stream:
+        assert (stream.latency.input_device, stream.latency.output_device) == (0, 144)
+        assert stream.latency.total == 10 + 64 + 144
 
 
 def test_device_flags_become_xruns_and_a_vanished_device_is_opened_again(sound):

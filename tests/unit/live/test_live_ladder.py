@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from live_doubles import Gated
 
+from rtae import shipped
 from rtae.errors import ParameterError
 from rtae.live import FakeBackend, LiveStream
 from rtae.live.board import Board
@@ -172,3 +175,18 @@ def test_a_stream_names_its_models_and_lets_one_be_chosen(build):
             stream.model_index = 2
     assert np.allclose(first, 0.5) and np.allclose(second, 0.25)
     assert [event.kind for event in stream.events()] == ["step"]
+
+
+@pytest.mark.parametrize("lighter", [(), ("denoise-lite",)])
+def test_the_shipped_model_falls_back_on_the_lighter_one_that_is_shipped(monkeypatch, tmp_path, build, lighter):
+    for name in ("denoise", *lighter):
+        shutil.copy(build("gain", factor=0.5), tmp_path / f"{name}.onnx")
+    monkeypatch.setattr(shipped, "_FOLDERS", (tmp_path,))
+
+    def models(processor, **options):
+        with LiveStream(processor, backend=FakeBackend(), block_size=128, **options) as stream:
+            return len(stream.models)
+
+    assert models("denoise") == 1 + len(lighter)
+    assert models("denoise", fallbacks=()) == 1
+    assert models(tmp_path / "denoise.onnx") == 1

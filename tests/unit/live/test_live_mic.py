@@ -65,11 +65,15 @@ def test_the_service_is_written_switched_on_and_removed(home, capsys):
     program = home / "bin" / "systemctl"
     program.write_text(f'#!/bin/sh\necho "$@" >> {home}/calls\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    assert main(["mic", "--install-service", "--model", "50%.onnx", "--input", "USB Mic", "--limit", "12"]) == 0
+    assert (
+        main(["mic", "--install-service", "--model", "50%.onnx", "--input", "USB Mic", "--attenuation-limit", "12"])
+        == 0
+    )
     unit = home / "config" / "systemd" / "user" / "rtae-mic.service"
     command = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
     assert command == (
-        f"ExecStart={sys.executable} -m rtae mic --model 50%%.onnx --latency low --input 'USB Mic' --limit 12.0"
+        f"ExecStart={sys.executable} -m rtae mic --model 50%%.onnx --latency low"
+        " --input 'USB Mic' --attenuation-limit 12.0"
     )
     assert "runs now and at every login" in capsys.readouterr().out
     assert main(["mic", "--uninstall-service"]) == 0

@@ -71,7 +71,7 @@ def test_newer_fields_are_left_alone(config):
 
 def test_show_config_tells_values_and_origins(config, capsys):
     save_settings(Settings(input="USB", model="denoise"))
-    assert main(["live", "--show-config", "--model", "other.onnx", "--limit", "9"]) == 0
+    assert main(["live", "--show-config", "--model", "other.onnx", "--attenuation-limit", "9"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         f"settings file: {config}",

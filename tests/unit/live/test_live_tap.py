@@ -57,6 +57,30 @@ def test_a_recording_is_aligned_and_comes_with_numbers(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([recording.before.name, recording.after.name])
 
 
+def test_audio_since_an_earlier_call_is_aligned_and_whole():
+    print("seed 4")
+    audio = np.random.default_rng(4).uniform(-0.5, 0.5, (480 * 100, 1)).astype(np.float32)
+    backend = FakeBackend()
+    with LiveStream(Gated(delay=333, gain=0.25), backend=backend, block_size=480) as stream:
+        tap = stream.tap()
+        place, first, _ = tap.since()
+        assert (place, len(first)) == (0, 0)
+        pieces = []
+        for number, block in enumerate(audio.reshape(-1, 480, 1), 1):
+            backend.step(block)
+            if number % 7 == 0:
+                place, before, after = tap.since(place)
+                assert len(before) == len(after)
+                pieces.append((before, after))
+        before, after = (np.concatenate(side) for side in zip(*pieces, strict=True))
+        assert len(before) == 98 * 480
+        np.testing.assert_array_equal(before[333:], audio[: 98 * 480 - 333])
+        np.testing.assert_allclose(after, 0.25 * before, atol=1e-6)
+        # Asked too late, the oldest is left out; asked with a number of another run, there is nothing.
+        assert tap.since(0)[1].shape == (40 * 480, 1)
+        assert len(tap.since(10_000)[1]) == 0
+
+
 def test_the_recorder_tells_once_what_became_of_it(tmp_path):
     clock = FileBackend(np.zeros(480_000, np.float32), 48_000)
     with LiveStream(Gated(), backend=clock, block_size=480) as stream:

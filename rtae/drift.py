@@ -11,8 +11,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from rtae.live.backend import Audio
 from rtae.ring import RingBuffer
+
+Audio = npt.NDArray[np.float32]
 
 TAPS = 32
 """Length of the interpolation filter; half of it is its delay."""
@@ -35,7 +36,7 @@ SMOOTH_S = 0.4
 """Time constant of the low-pass on the fill, in seconds: callbacks come with jitter."""
 
 MARGIN_S = 0.002
-"""Store held beyond what the blocks of both sides need, in seconds."""
+"""Store held beyond what the blocks of both sides need, in seconds: threads are that punctual on a quiet machine."""
 
 
 class Interpolator:
@@ -137,6 +138,8 @@ class ClockBridge:
         Nominal rates, in hertz.
     input_block, output_block : int
         Frames a push, frames a pull.
+    margin_s : float, optional
+        Store held beyond what the blocks of both sides need, in seconds.
 
     Attributes
     ----------
@@ -144,12 +147,21 @@ class ClockBridge:
         Pulls that found too little, pushes that found no room.
     """
 
-    def __init__(self, channels: int, input_rate: int, output_rate: int, input_block: int, output_block: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        input_rate: int,
+        output_rate: int,
+        input_block: int,
+        output_block: int,
+        *,
+        margin_s: float = MARGIN_S,
+    ) -> None:
         self._nominal = input_rate / output_rate
         self._output_rate = output_rate
         arriving = math.ceil(input_block / self._nominal)
         # Both sides move in blocks: the store swings by one of each, and must not run dry at the bottom.
-        self._target = arriving + output_block + math.ceil(MARGIN_S * output_rate)
+        self._target = arriving + output_block + math.ceil(margin_s * output_rate)
         self.latency = round(TAPS / 2 / self._nominal) + self._target - arriving // 2
         self._raw = RingBuffer(16 * input_block, channels)
         self._ready = RingBuffer(8 * self._target, channels)
