@@ -69,27 +69,40 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, extent: Extent) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from rtae.bench.speed import Network, measure_model, measure_system
+    from rtae.bench.speed import measure_model, measure_system
     from rtae.cli.latency import prove
     from rtae.evaluate.peers import make_peer
-    from rtae.evaluate.systems import ModelSystem
     from rtae.shipped import find
 
     systems, budgets = [], []
-    for name in arguments.models or ([] if arguments.peers else ["denoise"]):
-        path = find(name)
-        own, make = True, _maker(ModelSystem, path)
-        try:
-            make()
-        except ModelFormatError:
-            own, make = False, _maker(Network, path)
-        found = measure_system(make, extent)
-        if own:
-            found |= measure_model(path, extent)
-            budgets.append(prove(str(path)).as_dict())
-        systems.append(found)
-    systems += [measure_system(_maker(make_peer, text), extent) for text in arguments.peers]
+    with Console(stderr=True).status("") as status:
+        for name in arguments.models or ([] if arguments.peers else ["denoise"]):
+            path = find(name)
+            status.update(f"measuring {path.stem}")
+            kind, make = way_of(path)
+            found = measure_system(_maker(make, path), extent)
+            if kind is not None:
+                found |= measure_model(path, extent)
+            if kind == "denoiser":
+                budgets.append(prove(str(path)).as_dict())
+            systems.append(found)
+        for peer in arguments.peers:
+            status.update(f"measuring {peer}")
+            systems.append(measure_system(_maker(make_peer, peer), extent))
     return systems, budgets
+
+
+def way_of(path: Path) -> tuple[str | None, Callable[[Any], Any]]:
+    """Return the kind of a model of rtae, None of another's, and what makes the system to time."""
+    from rtae.bench.systems import CodecEnd, Network
+    from rtae.evaluate.systems import ModelSystem
+    from rtae.model import Model
+
+    try:
+        kind = Model(path).spec.kind
+    except ModelFormatError:
+        return None, Network
+    return kind, ModelSystem if kind == "denoiser" else CodecEnd
 
 
 def _maker(make: Callable[[Any], Any], given: Any) -> Callable[[], Any]:

@@ -7,6 +7,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from rtae.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     from rtae.shipped import find
 
     path = find(arguments.model)
-    verdict = check(path, _layout(arguments, path))
+    layout = _layout(arguments, path)
+    with Console(stderr=True).status("") as status:
+        verdict = check(path, layout, progress=lambda name: status.update(f"checking {name}"))
     print(json.dumps(verdict.as_dict(), indent=2) if arguments.json else verdict.to_text())
     return 0 if verdict.good else 1
 

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 _SLACK_S = 0.5
 """How far beyond the reported latency a proof looks."""
 
-_LONGEST_DEVICE_S = 60.0
-"""A device that reports a longer latency than this reports nonsense."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -106,17 +103,26 @@ def _round_trip(arguments: argparse.Namespace) -> Budget:
         measurements.append(measure_delay(probe, backend.heard, rate, longest_samples=longest))
         xruns += backend.xruns
     what = f"{stream.output_name} -> {stream.input_name}, round trip through {stream.models[0]}, {rate} Hz"
-    return _budget(what, stream, measurements, xruns, late)
+    return _budget(what, stream, measurements, xruns, late, devices=True)
 
 
-def _budget(what: str, stream: LiveStream, measurements: list[Measurement], xruns: int = 0, late: int = 0) -> Budget:
+def _budget(
+    what: str,
+    stream: LiveStream,
+    measurements: list[Measurement],
+    xruns: int = 0,
+    late: int = 0,
+    *,
+    devices: bool = False,
+) -> Budget:
     from rtae.bench.budget import PARTS, Budget
 
     rate = stream.latency.sample_rate
-    parts = {name: int(getattr(stream.latency, name)) for name in PARTS}
-    # JACK computes a latency around a loop of its own clients that overflows its counter.
-    known = {name: samples if 0 <= samples <= _LONGEST_DEVICE_S * rate else None for name, samples in parts.items()}
-    return Budget(what, rate, known, measurements, stream.stats.hop_p50_ms, xruns, late)
+    parts: dict[str, int | None] = {name: int(getattr(stream.latency, name)) for name in PARTS}
+    if devices:
+        # A real device takes time; 0 is what stands for a report that is missing or absurd.
+        parts |= {name: parts[name] or None for name in ("input_device", "output_device")}
+    return Budget(what, rate, parts, measurements, stream.stats.hop_p50_ms, xruns, late)
 
 
 def _device(text: str | None) -> int | str | None:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from rtae.errors import DeviceError, ParameterError
 
 if TYPE_CHECKING:
@@ -39,10 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise ParameterError("give both --input and --output, or neither for a clock without devices")
     make = _on_devices(arguments) if arguments.input is not None else _on_a_clock(arguments)
     results = []
-    for load in arguments.loads:
-        results.append(endure(make, load, arguments.seconds, arguments.calm))
-        if not results[-1].blocks:
-            raise DeviceError(f"no block was moved under load {load!r}; the device does not call, see 'rtae devices'")
+    with Console(stderr=True).status("") as status:
+        for load in arguments.loads:
+            status.update(f"load: {load}")
+            results.append(endure(make, load, arguments.seconds, arguments.calm))
+            if not results[-1].blocks:
+                raise DeviceError(
+                    f"no block was moved under load {load!r}; the device does not call, see 'rtae devices'"
+                )
     if arguments.json:
         print(json.dumps([item.as_dict() for item in results], indent=2))
     else:
