@@ -18,7 +18,7 @@ from rtae.cli.latency import prove
 from rtae.evaluate.environment import describe
 
 RATES = (8_000, 16_000, 44_100, 48_000)
-BLOCKS = (None, 64, 480)
+BLOCKS = (None, 480)
 """None is the block size the engine chooses."""
 
 

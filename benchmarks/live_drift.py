@@ -10,7 +10,7 @@ import json
 
 import numpy as np
 
-from rtae.live.drift import ClockBridge
+from rtae.drift import ClockBridge
 
 RATE, BLOCK, TONE_HZ = 48_000, 128, 1_000
 QUIET_S = 5.0

@@ -34,16 +34,11 @@ def main() -> None:
     arguments = parser.parse_args()
     server = JackServer(Path(tempfile.mkdtemp()), arguments.period)
     try:
-        for habit in ("idle", "loop", "collect"):
-            result = subprocess.run(
-                [sys.executable, str(LAB / "host_program.py"), arguments.model, habit, str(arguments.seconds)],
-                env=server.environment,
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            stats = json.loads(result.stdout.splitlines()[1])
-            print(json.dumps({"host": habit, **{name: stats[name] for name in ("blocks", "late", "xruns", "load")}}))
+        host = [sys.executable, str(LAB / "host_program.py"), arguments.model, str(arguments.seconds)]
+        result = subprocess.run(
+            [*host, "idle", "loop", "collect"], env=server.environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        print("\n".join(result.stdout.splitlines()[1:]))
         print(json.dumps(beside_hogs(server, arguments.model, arguments.seconds / 2)))
     finally:
         server.close()

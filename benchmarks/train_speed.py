@@ -4,8 +4,8 @@ python -m benchmarks.train_speed SPEECH NOISE [--config denoise-8ms] [--steps 8]
 
 Every variant runs in a process of its own, on the same examples from the same seed; the loss of the last step stands
 beside the times, so that a fast variant which learns something else is seen (of two processes, it is that of the
-first's half of the batch). "plain" is the same network with torch's own recurrence, automatic differentiation of the
-loss, float32 and the allocator as it comes.
+first's half of the batch). "plain" is the same network as in ``plain_training.py``, in float32, with the allocator as
+it comes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 VARIANTS = {  # name: (plain, threads, processes)
     "plain, 1 thread": (True, 1, 1),
+    "plain, 2 threads": (True, 2, 1),
     "1 thread": (False, 1, 1),
     "2 threads": (False, 2, 1),
     "2 processes": (False, 1, 2),
@@ -34,35 +36,20 @@ def work(arguments: argparse.Namespace) -> None:
     """Run one variant and print what it measured as JSON."""
     import torch
 
-    from rtae.train import losses
+    from benchmarks.plain_training import plain_training
     from rtae.train.distributed import join_world, leave_world
-    from rtae.train.gru import Gru
     from rtae.train.loop import prepare_process
     from rtae.train.session import Folders, find_config, make_trainer
 
     config = find_config(arguments.config)
     if arguments.plain:
-        from tests.unit.train.test_losses import reference_spectral
-
         torch.set_num_threads(arguments.threads)
         config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, bf16=False))
-
-        def forward(self: Gru, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            y, last = self.gru(x, state.unsqueeze(0))
-            return y, last[0]
-
-        class Plain:
-            @staticmethod
-            def apply(estimate, clean, window, weight, loss):
-                return reference_spectral(estimate, clean, trainer.task.loss, window.numel())
-
-        Gru.forward = forward
-        losses._SpectralLoss = Plain
     else:
         prepare_process(arguments.threads)
     world = join_world()
     folders = Folders(arguments.speech, arguments.noise, arguments.cache)
-    with tempfile.TemporaryDirectory() as output:
+    with tempfile.TemporaryDirectory() as output, plain_training() if arguments.plain else nullcontext():
         trainer = make_trainer(config, folders, Path(output), world)
         count = config.optim.batch // world.size
         found, loading, cpu, began = [], 0.0, 0.0, 0.0

@@ -108,7 +108,9 @@ class Budget:
         rows.append(("reported in all", self.reported))
         for name, samples in [*rows, ("measured", self.measured), ("unexplained", self.unexplained)]:
             if samples is not None:
-                lines.append(f"  {name:22}{samples:10.2f} samples {self.milliseconds(samples):9.3f} ms")
+                # Rounded and added to, a negative nothing loses its sign.
+                shown = round(samples, 2) + 0.0
+                lines.append(f"  {name:22}{shown:10.2f} samples {self.milliseconds(shown):9.3f} ms")
             elif name in PARTS.values():
                 lines.append(f"  {name:22} not reported")
         if self.measured is None:

@@ -232,7 +232,7 @@ def silence(subject: Subject) -> Finding:
     for name, wave in (("", quiet), (" after speech", np.concatenate([subject.speech[0], quiet]))):
         sound = _sound_of(subject, wave)
         if sound is None:
-            return Finding("silence", "skip", "what comes out is no signal")
+            return Finding("silence", "skip", "no signal goes in, or none comes out")
         level = 20 * np.log10(max(float(np.max(np.abs(sound[-rate // 2 :]))), 1e-10))
         if not level <= SILENCE_DB:
             return Finding("silence", "fail", f"silence{name} comes out at {level:.0f} dBFS peak")
@@ -253,7 +253,7 @@ def loud(subject: Subject) -> Finding:
     for name, wave in signals.items():
         sound = _sound_of(subject, wave)
         if sound is None:
-            return Finding("full scale, DC", "skip", "what comes out is no signal")
+            return Finding("full scale, DC", "skip", "no signal goes in, or none comes out")
         here = float(np.max(np.abs(sound)))
         if not here <= LOUDEST:
             return Finding("full scale, DC", "fail", f"{name} comes out with a peak of {here:.3g}")

@@ -19,8 +19,6 @@ from rtae.errors import ModelFormatError, ModelNotFoundError, ParameterError
 Array = NDArray[Any]
 Wave = NDArray[np.float32]
 
-_CODES = 1024
-
 
 def open_session(
     path: str | os.PathLike[str],
@@ -149,7 +147,10 @@ class Driver:
             # What a codec's decoder is fed matters little, as long as it is known and changes.
             width = int(self._input.shape[-1])
             spread = np.abs(cut[..., :1] * 1e4).astype(np.int64) + np.arange(width)
-            return np.ascontiguousarray(spread % _CODES)
+            kind = _type(self._input)
+            return np.ascontiguousarray(
+                spread % layout.codes if np.issubdtype(kind, np.integer) else np.sin(spread), kind
+            )
         if layout.frame in ("spectrum", "magnitude"):
             spectra = np.fft.rfft(cut * self._window(), axis=-1)
             if layout.frame == "magnitude":

@@ -40,6 +40,8 @@ class Layout:
         One of :data:`FRAMES`.
     window : int
         Samples a frame looks at; the hop if they do not overlap.
+    codes : int
+        Values that a code can have, from 0, where codes go in.
     """
 
     name: str
@@ -52,16 +54,16 @@ class Layout:
     frame: str = "wave"
     window: int = 0
     constants: Mapping[str, float] = field(default_factory=dict)
+    codes: int = 1024
 
     def __post_init__(self) -> None:
         if self.frame not in FRAMES:
             raise ParameterError(f"layout: frame is {self.frame!r}; choose from {', '.join(FRAMES)}")
-        if self.sample_rate < 1 or self.hop < 1 or (self.window and self.window < self.hop):
+        if min(self.sample_rate, self.hop, self.codes) < 1 or (self.window and self.window < self.hop):
             raise ParameterError(
-                f"layout: sample_rate {self.sample_rate}, hop {self.hop}, window {self.window}; "
+                f"layout: sample_rate {self.sample_rate}, hop {self.hop}, window {self.window}, codes {self.codes}; "
                 "all must be positive and the window at least the hop"
             )
-
         if self.frame in ("spectrum", "magnitude", "block") and self.span % self.hop:
             raise ParameterError(f"layout: window {self.window} is no multiple of hop {self.hop}")
 
@@ -102,7 +104,7 @@ def make_layout(data: Mapping[str, Any]) -> Layout:
     """
     types: dict[str, Any] = {
         "name": str, "input": str, "output": str, "sample_rate": int, "hop": int, "delay": int, "frame": str,
-        "window": int, "states": (list, tuple), "constants": dict,
+        "window": int, "codes": int, "states": (list, tuple), "constants": dict,
     }  # fmt: skip
     for key, value in data.items():
         if key not in types:
@@ -145,16 +147,20 @@ _Signature = list[tuple[str, list[Any]]]
 
 
 def _own(spec: ModelSpec) -> Layout:
-    source, result = {
-        "denoiser": ("audio", "audio_out"),
-        "encoder": ("audio", "codes"),
-        "decoder": ("codes", "audio_out"),
+    source, result, frame = {
+        "denoiser": ("audio", "audio_out", "wave"),
+        "encoder": ("audio", "codes", "score"),
+        "decoder": ("codes", "audio_out", "codes"),
+        "vae-encoder": ("audio", "latents", "score"),
+        "vae-decoder": ("latents", "audio_out", "codes"),
+        "classifier": ("audio", "scores", "score"),
     }[spec.kind]
-    frame = {"denoiser": "wave", "encoder": "score", "decoder": "codes"}[spec.kind]
     constants = {"attenuation_limit_db": 100.0} if spec.kind == "denoiser" else {}
     delay = spec.delay if spec.kind == "denoiser" else None
-    states = (("state", "state_out"),)
-    return Layout(f"rtae {spec.kind}", source, result, states, spec.sample_rate, spec.hop, delay, frame, 0, constants)
+    states, codes = (("state", "state_out"),), 2**spec.codebook_bits
+    return Layout(
+        f"rtae {spec.kind}", source, result, states, spec.sample_rate, spec.hop, delay, frame, 0, constants, codes
+    )
 
 
 def _pairs(inputs: _Signature, outputs: _Signature) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import multiprocessing
 import os
 import threading
@@ -58,12 +59,15 @@ def garbage() -> Iterator[None]:
 
 @contextmanager
 def memory_pressure() -> Iterator[None]:
-    """Take and give back memory all the time, a page touched in each."""
+    """Take and give back memory all the time, every page of it touched."""
 
     def take() -> None:
-        held = [bytearray(_CHUNK_MIB << 20) for _ in range(4)]
+        # Mapped, not allocated: the C library keeps what it is given back for the next time.
+        held = [mmap.mmap(-1, _CHUNK_MIB << 20) for _ in range(4)]
         for piece in held:
-            piece[:: 1 << 12] = b"\x01" * len(range(0, len(piece), 1 << 12))
+            piece[:: mmap.PAGESIZE] = b"\x01" * len(range(0, len(piece), mmap.PAGESIZE))
+        for piece in held:
+            piece.close()
 
     with _thread(take):
         yield

@@ -167,6 +167,7 @@ def sections(report: Document) -> list[tuple[str, list[str], list[list[str]]]]:
         [
             system["name"],
             f"{system['hop']} at {system['sample_rate']} Hz",
+            f"{system['new_process_ms']:.0f}" if "new_process_ms" in system else "",
             f"{system['start_ms']:.0f}",
             f"{system['first_hop_ms']:.2f}",
             "" if system["memory_growth_mib"] is None else f"{system['memory_growth_mib']:+.2f}",
@@ -179,7 +180,17 @@ def sections(report: Document) -> list[tuple[str, list[str], list[list[str]]]]:
         ]
         for system in systems
     ]
-    heading = ["system", "hop", "start ms", "first hop ms", "memory MiB", "kept bytes a hop", "KiB", "nodes"]
+    heading = [
+        "system",
+        "hop",
+        "new process ms",
+        "load ms",
+        "first hop ms",
+        "memory MiB",
+        "kept bytes a hop",
+        "KiB",
+        "nodes",
+    ]
     result.append(("Systems", [*heading, "file x real time", "bench / plain loop", "error"], facts))
     streams = [
         [

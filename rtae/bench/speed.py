@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -20,7 +22,10 @@ from rtae.bench.machine import resident_mib
 from rtae.bench.nodes import operator_costs
 from rtae.bench.probe import speech_like
 from rtae.bench.streams import streams_per_core
+from rtae.bench.systems import stepper
 from rtae.denoise import Denoiser, denoise
+from rtae.errors import ModelFormatError
+from rtae.model import Model
 
 BLOCKS = (64, 128, 256, 480, 512, 1024)
 """Sizes at which hosts hand over audio."""
@@ -48,22 +53,6 @@ class Extent:
     loads: Sequence[str] = ("idle", "cpu", "interpreter")
     streams: bool = True
     variants: bool = True
-
-
-class Network:
-    """The bare network of a foreign ONNX file: one frame, again and again, without its transforms."""
-
-    def __init__(self, path: Path) -> None:
-        session = open_session(path)
-        layout = recognise(session)
-        self._driver = Driver(session, layout)
-        self._frame = self._driver.frames(noise(1, 4 * layout.span))[-1]
-        self.name = f"{path.stem} (network only)"
-        self.sample_rate, self.hop = layout.sample_rate, layout.hop
-
-    def step(self, audio: np.ndarray) -> np.ndarray:
-        """Run a frame; the audio is not looked at."""
-        return self._driver.step(self._frame)
 
 
 def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, Any]:
@@ -97,30 +86,52 @@ def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, A
 
 
 def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
-    """Measure what only a model of rtae has: size, nodes, file throughput, variants, streams; and check the bench.
+    """Measure what only a model of rtae has: size, nodes, start, variants, streams, files; and check the bench.
 
     ``agreement`` is the bench's time of a step over that of a plain onnxruntime loop in the same run; ``error`` the
-    largest difference between what the two give, relative to the peak.
+    largest difference between what the two give, relative to the peak (of codes the share that differs).
     """
     session = open_session(path)
     layout = recognise(session)
     driver = Driver(session, layout)
     frames = list(driver.frames(noise(1, layout.hop * max(400, extent.hops // 4))))
     costs = operator_costs(path, layout, np.stack(frames[:100]))
+    denoises = layout.frame == "wave"
     result: dict[str, Any] = {
         "size_bytes": path.stat().st_size,
         "nodes": sum(item.nodes for item in costs),
         "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
+        "start_ms": _load_ms(path),
+        "new_process_ms": _new_process_ms(path),
         "agreement": _agreement(path, layout, frames),
         "error": _error(path, layout, driver),
-        "file_times_real_time": _throughput(path, layout.sample_rate),
     }
+    if denoises:
+        result["file_times_real_time"] = _throughput(path, layout.sample_rate)
     if extent.variants:
-        result["blocks"] = _blocks(path, layout, extent.hops // 4)
+        result["blocks"] = _blocks(path, layout, extent.hops // 4) if denoises else []
         result["variants"] = _variants(path, layout, frames)
     if extent.streams:
         result["streams"] = streams_per_core(path)
     return result
+
+
+def _load_ms(path: Path) -> float:
+    """Time to load the model where others were loaded before."""
+    begin = time.perf_counter()
+    Model(path)
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def _new_process_ms(path: Path) -> float:
+    """Time from the start of a new interpreter until the model is loaded (and has run twice) in it."""
+    begin = time.perf_counter()
+    program = "import sys, rtae.model; rtae.model.Model(sys.argv[1])"
+    result = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    elapsed = time.perf_counter() - begin
+    if result.returncode:
+        raise ModelFormatError(f"{path} does not load in a process of its own: {result.stderr.strip()[-200:]}")
+    return 1e3 * elapsed
 
 
 def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> float:
@@ -141,12 +152,17 @@ def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> floa
 
 
 def _error(path: Path, layout: Layout, driver: Driver) -> float:
-    """Hold what the engine gives against a plain loop: a time says nothing of a wrong result."""
+    """Hold what the run time gives against a plain loop: a time says nothing of a wrong result."""
     audio = speech_like(layout.sample_rate, _CORRECT_S)[np.newaxis]
-    plain = driver.sound(driver.run(driver.frames(audio)), audio)
-    assert plain is not None
+    frames = driver.frames(audio)
+    plain = driver.run(frames)
+    if layout.frame != "wave":
+        step = stepper(Model(path))
+        return difference(np.stack([step(frame).copy() for frame in frames]), plain)
+    sound = driver.sound(plain, audio)
+    assert sound is not None
     engine = Denoiser(path, sample_rate=layout.sample_rate, block_size=layout.hop)
-    return difference(engine.process(audio[0, : plain.shape[1]]), plain[0])
+    return difference(engine.process(audio[0, : sound.shape[1]]), sound[0])
 
 
 def _throughput(path: Path, sample_rate: int) -> float:

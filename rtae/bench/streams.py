@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rtae.bench.hops import noise
+from rtae.bench.systems import feed, stepper
 from rtae.model import Model
 
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -21,7 +21,7 @@ _CORES_S = 1.0
 
 
 def streams_per_core(path: Path) -> dict[str, Any]:
-    """Count the streams of a denoiser that one core and all cores carry.
+    """Count the streams of a model that one core and all cores carry.
 
     Time is the processor's own of the running thread, so that other programs on the machine do not count; the batch
     sizes take turns. A batch counts only if it is done within one hop.
@@ -34,13 +34,14 @@ def streams_per_core(path: Path) -> dict[str, Any]:
     """
     models = {size: Model(path, streams=size) for size in BATCHES}
     spec = models[1].spec
-    hops = {size: noise(size, spec.hop) for size in BATCHES}
+    steps = {size: stepper(model) for size, model in models.items()}
+    frames = {size: feed(path, size, 1)[0] for size in BATCHES}
     seconds: dict[int, list[float]] = {size: [] for size in BATCHES}
     for turn in range(_TURNS + 1):
-        for size, model in models.items():
+        for size, step in steps.items():
             for _ in range(_TURN):
                 begin = time.thread_time()
-                model.step(hops[size])
+                step(frames[size])
                 if turn:  # the first warms up
                     seconds[size].append(time.thread_time() - begin)
     period = spec.hop / spec.sample_rate
@@ -77,14 +78,14 @@ def _all_cores(path: Path, batch: int, period_s: float) -> int:
     """Streams of all cores together: a thread a core, each with a model of its own."""
     cores = os.cpu_count() or 1
     counts = [0] * cores
-    models = [Model(path, streams=batch) for _ in range(cores)]
-    hop = noise(batch, models[0].spec.hop)
+    steps = [stepper(Model(path, streams=batch)) for _ in range(cores)]
+    frame = feed(path, batch, 1)[0]
     ready, ended = threading.Barrier(cores + 1), threading.Event()
 
     def run(index: int) -> None:
         ready.wait()
         while not ended.is_set():
-            models[index].step(hop)
+            steps[index](frame)
             counts[index] += 1
 
     threads = [threading.Thread(target=run, args=(index,), daemon=True) for index in range(cores)]

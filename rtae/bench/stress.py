@@ -101,7 +101,7 @@ def endure(make_stream: Callable[[], Any], load: str, seconds: float, calm_s: fl
 
 
 def to_text(results: Sequence[Endured]) -> str:
-    """Return a Markdown table."""
+    """Return a Markdown table and what its words mean."""
     heading = ["load", "blocks", "late", "xruns", "outages", "longest ms", "recovery ms", "ladder", "p99 ms", "max ms"]
     rows = [
         [
@@ -114,7 +114,10 @@ def to_text(results: Sequence[Endured]) -> str:
         ]
         for item in results
     ]
-    return table(heading, rows)
+    return (
+        f"{table(heading, rows)}\n\nlate: blocks in whose place the unprocessed signal played; outage: a time of "
+        "that; recovery: from the end of the load until the processed signal was back; ladder: 0 is the model asked for"
+    )
 
 
 class _Watch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,9 @@ class Verdict:
         return "\n".join(lines)
 
 
-def check(path: Path, layout: Layout | None = None) -> Verdict:
+def check(
+    path: Path, layout: Layout | None = None, *, progress: Callable[[str], object] = lambda name: None
+) -> Verdict:
     """Check one streaming ONNX model.
 
     Parameters
@@ -80,6 +82,8 @@ def check(path: Path, layout: Layout | None = None) -> Verdict:
         The file.
     layout : Layout, optional
         How to drive it; recognised if left out.
+    progress : callable, optional
+        Told the name of each check before it is made: some take a while.
 
     Raises
     ------
@@ -91,15 +95,19 @@ def check(path: Path, layout: Layout | None = None) -> Verdict:
     subject = Subject(path, layout)
     findings = []
     for function in CHECKS:
+        progress(_title(function))
         with np.errstate(all="ignore"):
-            findings.append(_made(function.__name__, function, subject))
+            findings.append(_made(function, subject))
     return Verdict(path.name, layout, findings, operator_costs(path, layout, subject.frames[:_PROFILED]))
 
 
-def _made(name: str, function: Any, subject: Subject) -> Finding:
+def _title(function: Callable[[Subject], Finding]) -> str:
+    return function.__name__.replace("_", " ")
+
+
+def _made(function: Callable[[Subject], Finding], subject: Subject) -> Finding:
     """Make a check; a model that stops running in it has failed it."""
     try:
-        finding: Finding = function(subject)
+        return function(subject)
     except ModelFormatError as error:
-        return Finding(name.replace("_", " "), "fail", str(error))
-    return finding
+        return Finding(_title(function), "fail", str(error))

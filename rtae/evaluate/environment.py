@@ -22,6 +22,8 @@ PACKAGES = (
     "speechmos",
     "pyrnnoise",
     "webrtc-noise-gain",
+    "av",
+    "ai-edge-litert",
 )
 
 

@@ -9,6 +9,7 @@ from rtae.errors import ParameterError
 from rtae.evaluate import dnsmos
 from rtae.evaluate.activity import Activity, find_activity
 from rtae.evaluate.measures import WIDE_BAND_HZ, Signal, estoi, lsd, onset_loss_db, pause_noise_db, pesq_wb, si_sdr
+from rtae.evaluate.mel import mel_distance_db
 from rtae.evaluate.resampling import resample
 
 
@@ -58,7 +59,27 @@ METRICS: dict[str, Metric] = {
         "clean loss", "dB", False, 2, "mean loss of level in active frames when the input is the clean recording"
     ),
 }
-"""Every measure, in the order of the tables."""
+"""Every measure of a denoiser, in the order of the tables."""
+
+CODEC_METRICS: dict[str, Metric] = {
+    "pesq_wb": METRICS["pesq_wb"],
+    "estoi": METRICS["estoi"],
+    "mel_db": Metric(
+        "mel",
+        "dB",
+        False,
+        2,
+        "mean absolute difference of 80 mel bands at 16 kHz (32 ms frames every 10 ms), levels more than 70 dB below "
+        "the loudest band counted as equal",
+    ),
+    "dnsmos_sig": METRICS["dnsmos_sig"],
+    "dnsmos_bak": METRICS["dnsmos_bak"],
+    "dnsmos_ovrl": METRICS["dnsmos_ovrl"],
+}
+"""Every measure of a codec, in the order of the tables."""
+
+QUICK_CODEC_METRICS = ("pesq_wb", "estoi", "mel_db")
+"""Those of a codec that take little time."""
 
 QUICK_METRICS = ("pesq_wb", "estoi", "si_sdr", "lsd")
 """What fits into a training loop."""
@@ -76,7 +97,7 @@ def score(
     sample_rate : int
         Rate of both, in hertz.
     metrics : sequence of str
-        Names out of :data:`NOISY_INPUT_METRICS`.
+        Names out of :data:`NOISY_INPUT_METRICS` and :data:`CODEC_METRICS`.
 
     Returns
     -------
@@ -136,6 +157,7 @@ _SCORERS: dict[str, Callable[[_Lazy], float | None]] = {
     "si_sdr": lambda x: si_sdr(x.clean, x.enhanced),
     "si_sdr_wb": lambda x: si_sdr(*x.wide_band),
     "lsd": lambda x: lsd(x.clean, x.enhanced),
+    "mel_db": lambda x: mel_distance_db(*x.wide_band),
     "dnsmos_sig": lambda x: x.dnsmos.sig,
     "dnsmos_bak": lambda x: x.dnsmos.bak,
     "dnsmos_ovrl": lambda x: x.dnsmos.ovrl,
@@ -143,5 +165,5 @@ _SCORERS: dict[str, Callable[[_Lazy], float | None]] = {
     "pause_noise_db": lambda x: pause_noise_db(x.clean, x.enhanced, x.activity),
 }
 
-NOISY_INPUT_METRICS = tuple(_SCORERS)
-"""The measures that :func:`score` computes; ``speech_attenuation_db`` is of another run, on clean speech."""
+NOISY_INPUT_METRICS = tuple(name for name in METRICS if name in _SCORERS)
+"""The measures of a denoiser that :func:`score` computes; ``speech_attenuation_db`` is of another run."""

@@ -1,4 +1,4 @@
-"""Packages that only an evaluation needs: the extra ``peers``."""
+"""Packages that only an evaluation needs: the extras ``peers`` and ``codec-peers``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from types import ModuleType
 from rtae.errors import MissingDependencyError
 
 
-def require(module: str) -> ModuleType:
-    """Import a module of an optional package.
+def require(module: str, extra: str = "peers") -> ModuleType:
+    """Import a module of an optional package, which comes with ``extra``.
 
     Raises
     ------
@@ -21,5 +21,5 @@ def require(module: str) -> ModuleType:
     except (ImportError, OSError) as error:  # OSError: a shared library inside the package does not load
         package = module.partition(".")[0]
         raise MissingDependencyError(
-            f"evaluating needs the package {package}, which does not load ({error}); run: pip install 'rtae[peers]'"
+            f"evaluating needs the package {package}, which does not load ({error}); run: pip install 'rtae[{extra}]'"
         ) from None

@@ -46,12 +46,13 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """One line for each system whose delay is not the declared one."""
-        return [result.problem for result in self.results if result.problem is not None]
+        """One line for each system whose delay is not the declared one, or that was trained on a measure."""
+        lines = [line for result in self.results for line in (result.problem, result.caution)]
+        return [line for line in lines if line is not None]
 
     def quality_table(self) -> str:
         """Return the means as a Markdown table, padded to be read as it is."""
-        return _table(["system", *_headings()], [[result.name, *_means(result)] for result in self.results])
+        return markdown_table(["system", *_headings()], [[result.name, *_means(result)] for result in self.results])
 
     def latency_table(self) -> str:
         """Return latency and times as a Markdown table; the noisy input has none."""
@@ -60,7 +61,7 @@ class Report:
             for result in self.results
             if result.latency is not None and result.timing is not None
         ]
-        return _table(_LATENCY_HEADINGS, rows)
+        return markdown_table(_LATENCY_HEADINGS, rows)
 
     def to_json(self) -> str:
         """Return the report as JSON text: units in the names, None where a measure is not defined."""
@@ -87,9 +88,9 @@ class Report:
             "## Quality",
             self.quality_table(),
             f"## Means, {CONFIDENCE:.0%} confidence intervals",
-            _table(["system", *_headings()], [[r.name, *_intervals(r.means)] for r in self.results]),
+            markdown_table(["system", *_headings()], [[r.name, *_intervals(r.means)] for r in self.results]),
             f"## Change from the noisy input, {CONFIDENCE:.0%} confidence intervals",
-            _table(["system", *_headings()], [[r.name, *_intervals(r.changes)] for r in self.results[1:]]),
+            markdown_table(["system", *_headings()], [[r.name, *_intervals(r.changes)] for r in self.results[1:]]),
             "## Latency and time",
             self.latency_table(),
             *(["## Problems", "\n".join(f"- {problem}" for problem in self.problems)] if self.problems else []),
@@ -130,32 +131,35 @@ def _timing_cells(timing: Timing) -> list[str]:
 
 def _means(result: SystemResult) -> list[str]:
     return [
-        "–" if (estimate := result.means[name]) is None else _number(estimate.mean, metric)
+        "–" if (estimate := result.means[name]) is None else measure_number(estimate.mean, metric)
         for name, metric in METRICS.items()
     ]
 
 
 def _intervals(estimates: dict[str, Estimate | None]) -> list[str]:
     return [
-        "–" if estimate is None else f"{_number(estimate.low, metric)} … {_number(estimate.high, metric)}"
+        "–" if estimate is None else f"{measure_number(estimate.low, metric)} … {measure_number(estimate.high, metric)}"
         for estimate, metric in ((estimates[name], metric) for name, metric in METRICS.items())
     ]
 
 
 def _headings() -> list[str]:
-    arrow = {True: "↑", False: "↓"}
-    return [
-        f"{metric.label}{f' {metric.unit}' if metric.unit else ''} {arrow[metric.higher_is_better]}"
-        for metric in METRICS.values()
-    ]
+    return [measure_heading(metric) for metric in METRICS.values()]
 
 
-def _number(value: float, metric: Metric) -> str:
+def measure_heading(metric: Metric) -> str:
+    """Return the heading of a measure: label, unit and an arrow to its better end."""
+    return f"{metric.label}{f' {metric.unit}' if metric.unit else ''} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def measure_number(value: float, metric: Metric) -> str:
+    """Return a value with the decimals worth printing."""
     rounded = round(value, metric.digits) + 0.0  # turns -0.0 into 0.0
     return f"{rounded:.{metric.digits}f}"
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, padded to be read as it is."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [headings, ["-" * width for width in widths], *rows]
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)

@@ -88,6 +88,8 @@ class SystemResult:
         None for the noisy input.
     latency : Latency or None
         None for the noisy input.
+    trained_on : tuple of str
+        Measures that were terms of the system's loss.
     """
 
     name: str
@@ -97,6 +99,14 @@ class SystemResult:
     changes: dict[str, Estimate | None]
     timing: Timing | None = None
     latency: Latency | None = None
+    trained_on: tuple[str, ...] = ()
+
+    @property
+    def caution(self) -> str | None:
+        """One line about measures that were trained on; None without any."""
+        if not self.trained_on:
+            return None
+        return f"{self.name}: was trained on {' and '.join(self.trained_on)}; high values there prove nothing"
 
     @property
     def problem(self) -> str | None:

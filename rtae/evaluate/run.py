@@ -56,6 +56,7 @@ class _Tally:
             _means(_differences(self.scores, noisy), seed),
             timing,
             latency,
+            getattr(system, "trained_on", ()),
         )
 
 

@@ -59,6 +59,11 @@ class ModelSystem:
     name : str, optional
         Name in the tables; that of the file by default.
 
+    Attributes
+    ----------
+    trained_on : tuple of str
+        Measures that were terms of its loss, as the model file says.
+
     Raises
     ------
     ModelNotFoundError, ModelFormatError
@@ -73,6 +78,8 @@ class ModelSystem:
         self._denoiser = Denoiser(path, sample_rate=spec.sample_rate, block_size=spec.hop)
         self._out = np.empty(spec.hop, np.float32)
         self.name = path.stem if name is None else name
+        measures = spec.training.get("trained_on_measures")
+        self.trained_on = tuple(map(str, measures)) if isinstance(measures, list) else ()
         self.sample_rate, self.hop, self.delay = spec.sample_rate, spec.hop, self._denoiser.delay
 
     def reset(self) -> None:

@@ -13,8 +13,10 @@ from rtae.bench.apart import denormal_share
 from rtae.bench.checks import Subject, difference
 from rtae.bench.driver import Driver, open_session
 from rtae.bench.layout import make_layout, read_layout, recognise
+from rtae.bench.nodes import operator_costs
 from rtae.bench.verdict import check
 from rtae.errors import ModelFormatError, ModelNotFoundError, ParameterError
+from rtae.shipped import available, find
 from tests import faulty_models
 from tests.unit.evaluate import layouts
 
@@ -50,7 +52,7 @@ def test_a_wrong_declared_delay_is_caught_with_the_right_one(tmp_path, build):
     assert "declared 190" in finding.reason and "192.00 samples" in finding.reason
 
 
-@pytest.mark.parametrize("name", ["identity", "gain", "encoder", "decoder"])
+@pytest.mark.parametrize("name", ["identity", "gain", "encoder", "decoder", "vae_encoder", "vae_decoder", "classifier"])
 def test_sound_models_pass(build, name):
     verdict = check(build(name))
     assert verdict.good, verdict.to_text()
@@ -59,6 +61,35 @@ def test_sound_models_pass(build, name):
     assert verdict.costs and sum(item.share for item in verdict.costs) == pytest.approx(1.0)
     assert sum(item.nodes for item in verdict.costs) >= 2
     assert verdict.as_dict()["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("name", available())
+def test_the_shipped_models_pass(name):
+    verdict = check(find(name))
+    assert verdict.good, verdict.to_text()
+
+
+def test_operators_inside_a_branch_are_counted_once(tmp_path):
+    """A branch costs what its nodes cost, and onnxruntime tells both."""
+    infos = helper.make_tensor_value_info
+    branch = helper.make_graph(
+        [helper.make_node("Softmax", ["input"], ["output"])], "b", [], [infos("output", TensorProto.FLOAT, ["B", "T"])]
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["input"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["yes"], to=TensorProto.BOOL),
+        helper.make_node("If", ["yes"], ["output"], then_branch=branch, else_branch=branch),
+    ]
+    signature = [infos("input", TensorProto.FLOAT, ["B", "T"])], [infos("output", TensorProto.FLOAT, ["B", "T"])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", *signature), opset_imports=[helper.make_opsetid("", 20)], ir_version=9
+    )
+    path = tmp_path / "branch.onnx"
+    path.write_bytes(model.SerializeToString())
+    layout = recognise(open_session(path))
+    costs = operator_costs(path, layout, np.ones((30, 1, 160), np.float32))
+    assert {"Softmax", "ReduceMax"} <= {item.operator for item in costs} and "If" not in {i.operator for i in costs}
+    assert sum(item.share for item in costs) == pytest.approx(1.0)
 
 
 def test_a_wave_of_any_length_passes_when_its_blocks_do_not_matter(tmp_path):

@@ -14,10 +14,12 @@ import pytest
 from rtae.bench.hops import HopTimes, agreement, measuring_overhead_us, time_hops
 from rtae.bench.page import to_html
 from rtae.bench.report import compare, comparison_table, document, read_document, to_markdown, worse
-from rtae.bench.speed import Extent, Network, measure_model, measure_system
+from rtae.bench.speed import Extent, measure_model, measure_system
 from rtae.bench.streams import BATCHES
+from rtae.bench.systems import CodecEnd, Network, feed, stepper
 from rtae.errors import MissingDependencyError, ParameterError
 from rtae.evaluate.systems import ModelSystem
+from rtae.model import Model
 from tests import faulty_models
 
 
@@ -134,6 +136,34 @@ def test_what_is_no_report_is_refused(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ParameterError, match=message):
         read_document(path)
+
+
+@pytest.mark.parametrize("end", ["encoder", "decoder", "vae_encoder", "vae_decoder"])
+def test_both_ends_of_a_codec_are_measured_and_right(build, end):
+    path = build(end)
+    extent = Extent(hops=100, loads=("idle",), variants=False)
+    system = measure_system(lambda: CodecEnd(path), extent) | measure_model(path, extent)
+    assert system["loads"]["idle"]["hops"] == 100 and system["hop"] == 32
+    assert system["error"] == 0.0 and 0.3 < system["agreement"] < 3.0
+    assert system["streams"]["one_by_one"] > 0 and "file_times_real_time" not in system
+    page = to_markdown(document([system], [], {}, 0.1))
+    assert f"| {path.stem} | idle |" in page and "Block sizes" not in page
+
+
+@pytest.mark.parametrize("name", ["delay", "encoder", "decoder", "vae_encoder", "vae_decoder"])
+def test_a_model_of_any_kind_takes_its_feed(build, name):
+    model = Model(build(name), streams=3)
+    frames = feed(build(name), 3, 5)
+    assert len(frames) == 5 and frames.shape[1] == 3 and np.any(frames[0] != frames[1])
+    made = [stepper(model)(frame).copy() for frame in frames]
+    assert made[0].shape[0] == 3 and np.isfinite(made).all() and np.any(made[-1])
+
+
+def test_a_decoder_is_fed_codes_that_it_knows(build, tmp_path):
+    small = faulty_models.redeclared(build("decoder"), tmp_path / "small.onnx", codebook_bits=4)
+    frames = feed(small, 2, 8)
+    assert frames.min() == 0 and frames.max() == 15
+    assert np.any(stepper(Model(small, streams=2))(frames[0]))
 
 
 def test_a_foreign_network_is_timed_alone(tmp_path):

@@ -10,22 +10,24 @@ import onnx
 import pytest
 
 from rtae.errors import ModelFormatError, ParameterError
-from rtae.evaluate import ModelSystem, dnsmos, evaluate, quick_scores
+from rtae.evaluate import ModelSystem, dnsmos, environment, evaluate, quick_scores
 from rtae.evaluate.metrics import METRICS
 from rtae.evaluate.pairs import Pair
+from rtae.evaluate.report import Report
 from rtae.evaluate.results import SystemResult
 from rtae.evaluate.systems import stream
 from rtae.spec import METADATA_KEY
 from tests.models import Build
 
 
-def declare(source: Path, path: Path, delay: int) -> Path:
-    """Copy a model file with another delay in its spec."""
+def declare(source: Path, path: Path, delay: int, training: object = None) -> Path:
+    """Copy a model file with another delay, and facts of its training, in its spec."""
     model = onnx.load(source)
     for item in model.metadata_props:
         if item.key == METADATA_KEY:
             spec = json.loads(item.value)
-            item.value = json.dumps({**spec, "delay": delay, "algorithmic_latency": delay + spec["hop"]})
+            changes = {"delay": delay, "algorithmic_latency": delay + spec["hop"], "training": training or {}}
+            item.value = json.dumps(spec | changes)
     path.write_bytes(model.SerializeToString())
     return path
 
@@ -141,6 +143,20 @@ def test_an_output_that_does_not_resemble_the_input_is_reported(pair: Pair) -> N
 def test_an_output_that_is_not_finite_is_refused(pair: Pair) -> None:
     with pytest.raises(ModelFormatError, match="oddity makes NaN or Inf"):
         evaluate([pair], [Oddity(lambda hop: hop * np.float32(np.nan))])
+
+
+@pytest.mark.usefixtures("no_dnsmos")
+def test_a_model_that_was_trained_on_a_measure_is_named(pair: Pair, build: Build, tmp_path: Path) -> None:
+    facts = {"pupil": ["SI-SDR", "ESTOI"], "honest": [], "odd": 3}
+    models = [
+        ModelSystem(declare(build("identity"), tmp_path / f"{name}.onnx", 0, {"trained_on_measures": measures}))
+        for name, measures in facts.items()
+    ]
+    results = evaluate([pair], models)
+    report = Report(results, "dev", 1, pair.seconds, 0, environment.describe())
+    line = "pupil: was trained on SI-SDR and ESTOI; high values there prove nothing"
+    assert report.problems == json.loads(report.to_json())["problems"] == [line]
+    assert f"- {line}" in report.to_markdown()
 
 
 @pytest.mark.usefixtures("no_dnsmos")
