@@ -1,8 +1,8 @@
-// rtae_check MODEL.onnx: what models/README.md says of every host, tried on this one.
+// rtae_check MODEL.onnx [DECODER.onnx]: what models/README.md says of every host, tried on this one.
 #include <cstdio>
 #include <random>
 
-#include "denoiser.hpp"
+#include "processor.hpp"
 
 using Signal = std::vector<float>;
 
@@ -14,43 +14,46 @@ static bool same(const char* what, const Signal& found, const Signal& wanted, si
     return good;
 }
 
-static Signal run(rtae::Denoiser& denoiser, Signal signal, const std::vector<size_t>& blocks) {
+static Signal run(rtae::Processor& processor, Signal signal, const std::vector<size_t>& blocks) {
     for (size_t at = 0, turn = 0; at < signal.size(); ++turn) {
         const size_t count = std::min(blocks[turn % blocks.size()], signal.size() - at);
-        denoiser.process(&signal[at], &signal[at], count);
+        processor.process(&signal[at], &signal[at], count);
         at += count;
     }
     return signal;
 }
 
 int main(int argc, char** argv) try {
-    if (argc != 2) throw std::runtime_error("usage: rtae_check MODEL.onnx");
-    rtae::Denoiser denoiser(argv[1]);
+    if (argc != 2 && argc != 3) throw std::runtime_error("usage: rtae_check MODEL.onnx [DECODER.onnx]");
+    const std::vector<std::filesystem::path> models(argv + 1, argv + argc);
+    rtae::Processor processor(models);
     std::mt19937 random(7);
     std::uniform_real_distribution<float> uniform(-0.3f, 0.3f);
-    Signal noise(100 * denoiser.hop());
+    Signal noise(100 * processor.hop());
     for (float& sample : noise) sample = uniform(random);
 
-    const Signal once = run(denoiser, noise, {noise.size()});
-    denoiser.reset();
-    bool good = same("After a reset, the same again", run(denoiser, noise, {noise.size()}), once, 0, 0.0f);
-    denoiser.reset();
-    good &= same("In blocks of all sizes, the same", run(denoiser, noise, {1, 63, 480, 0, 1024, 127}), once, 0, 0.0f);
+    const Signal once = run(processor, noise, {noise.size()});
+    processor.reset();
+    bool good = same("After a reset, the same again", run(processor, noise, {noise.size()}), once, 0, 0.0f);
+    processor.reset();
+    good &= same("In blocks of all sizes, the same", run(processor, noise, {1, 63, 480, 0, 1024, 127}), once, 0, 0.0f);
 
     const std::vector<std::pair<const char*, size_t>> promises = {
-        {"Of a promised 480 samples, the same", 480}, {"Of a promised hop, the same", denoiser.hop()}};
+        {"Of a promised 480 samples, the same", 480}, {"Of a promised hop, the same", processor.hop()}};
     for (const auto& [what, block] : promises) {
-        rtae::Denoiser promised(argv[1], block);
+        rtae::Processor promised(models, block);
         Signal whole(noise.begin(), noise.end() - static_cast<long>(noise.size() % block));
         const Signal early = run(promised, whole, {block});
         good &= same(what, Signal(once.begin(), once.begin() + static_cast<long>(whole.size())), early,
-                     denoiser.delay() - promised.delay(), 0.0f);
+                     processor.delay() - promised.delay(), 0.0f);
     }
 
-    denoiser.reset();
-    denoiser.set_attenuation_limit_db(0.0f);
-    good &= same("Without attenuation, the input at the declared delay", run(denoiser, noise, {480}), noise,
-                 denoiser.delay(), 1e-5f);
+    if (processor.denoises()) {
+        processor.reset();
+        processor.set_attenuation_limit_db(0.0f);
+        good &= same("Without attenuation, the input at the declared delay", run(processor, noise, {480}), noise,
+                     processor.delay(), 1e-5f);
+    }
     return good ? 0 : 1;
 } catch (const std::exception& error) {
     std::fprintf(stderr, "rtae_check: %s\n", error.what());

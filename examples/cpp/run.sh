@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# run.sh IN.wav OUT.wav [MODEL.onnx]: builds the host, checks it with the model, cleans a recording with it.
+# run.sh IN.wav OUT.wav [MODEL.onnx [DECODER.onnx]]: builds the host, checks it with the model, runs a recording through it.
 set -euo pipefail
 if [ $# -lt 2 ]; then
-    echo "usage: run.sh IN.wav OUT.wav [MODEL.onnx]" >&2
+    echo "usage: run.sh IN.wav OUT.wav [MODEL.onnx [DECODER.onnx]]" >&2
     exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../..
 build=${BUILD:-$root/build/cpp}
-model=${3:-$root/models/denoise.onnx}
+models=("${@:3}")
+if [ ${#models[@]} -eq 0 ]; then
+    models=("$root/models/denoise.onnx")
+fi
 
 if [ -z "${ONNXRUNTIME_ROOT:-}" ]; then
     ONNXRUNTIME_ROOT=$root/build/onnxruntime
@@ -19,5 +22,5 @@ if [ -z "${ONNXRUNTIME_ROOT:-}" ]; then
 fi
 cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release -DONNXRUNTIME_ROOT="$ONNXRUNTIME_ROOT" >/dev/null
 cmake --build "$build" >/dev/null
-"$build/rtae_check" "$model"
-"$build/rtae_denoise" "$model" "$1" "$2"
+"$build/rtae_check" "${models[@]}"
+"$build/rtae_process" "${models[@]}" "$1" "$2"

@@ -1,8 +1,12 @@
-import { LiveDenoiser, readSpec } from "./src/index.js";
+import { LiveProcessor, readSpec } from "./src/index.js";
 
 const MODEL = "./denoise.onnx";
 const ORT = "./onnxruntime-web/ort.wasm.bundle.min.mjs";
-const [FLOOR_DB, TOP_DB] = [-100, -30]; // black and brightest of the spectrogram
+const [FLOOR_DB, TOP_DB] = [-105, -30]; // darkest and brightest of the spectrogram
+const LOWEST_DB = -70; // of a meter
+const PERIOD_MS = 30; // between two pictures
+const [LOWEST_HZ, HIGHEST_HZ] = [80, 20000];
+const HEAT = ["#0b0d14", "#2a1658", "#7d2a78", "#d6496a", "#fb9f5b", "#fff3c4"];
 
 const element = (id) => document.getElementById(id);
 let live;
@@ -17,13 +21,23 @@ element("start").onclick = async () => {
   }
 };
 
-element("clean").onchange = () => (live.bypass = !element("clean").checked);
+for (const id of ["original", "clean"]) element(id).onchange = () => hear(id);
+
+addEventListener("keydown", ({ key }) => {
+  const id = { a: "original", b: "clean" }[key.toLowerCase()];
+  if (id && live) hear(id);
+});
 
 element("limit").oninput = () => {
   const { value, max } = element("limit");
-  element("limit-text").textContent = value === max ? "all of it" : `${value} dB`;
+  element("limit-text").textContent = value === max ? "all it can" : `at most ${value} dB`;
   live.attenuationLimitDb = value === max ? 100 : Number(value);
 };
+
+function hear(id) {
+  element(id).checked = true;
+  live.bypass = id === "original";
+}
 
 async function start() {
   say("Loading the model.");
@@ -34,28 +48,34 @@ async function start() {
   // The browser's own noise suppression would be heard instead of ours.
   const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
   const microphone = context.createMediaStreamSource(await navigator.mediaDevices.getUserMedia({ audio }));
-  live = await LiveDenoiser.create(context, { model: MODEL, ort: ORT });
+  live = await LiveProcessor.create(context, { model: MODEL, ort: ORT });
   microphone.connect(live.node).connect(context.destination);
-  for (const id of ["clean", "limit"]) element(id).disabled = false;
+  for (const id of ["original", "clean", "limit"]) element(id).disabled = false;
   const views = [new View(context, microphone, "before"), new View(context, live.node, "after")];
-  const draw = () => {
+  const show = (id, text) => (element(id).textContent = text);
+  const ms = (samples) => ((1000 * samples) / spec.sample_rate).toFixed(1);
+  show("latency", `${ms(live.latency)} ms`);
+  say(`${spec.name}, ${spec.sample_rate / 1000} kHz, a hop is ${ms(spec.hop)} ms. Press A or B to compare.`);
+  let drawn = 0;
+  const draw = (now) => {
+    requestAnimationFrame(draw);
+    if (now - drawn < PERIOD_MS) return;
+    drawn = now;
     views.forEach((view) => view.draw());
     const { late, hops, hopMs, longestHopMs, speech } = live.stats;
-    const latency = ((1000 * live.latency) / spec.sample_rate).toFixed(1);
-    say(
-      `${spec.name}: ${latency} ms in this page, ${hopMs.toFixed(2)} ms a hop of ${((1000 * spec.hop) / spec.sample_rate).toFixed(1)} ms ` +
-        `(longest ${longestHopMs.toFixed(1)}), ${hops} hops, ${late} blocks late, speech ${(100 * speech).toFixed(0)} %`,
-    );
-    requestAnimationFrame(draw);
+    show("hop", `${hopMs.toFixed(2)} ms`);
+    show("longest", `${longestHopMs.toFixed(1)} ms`);
+    show("late", `${late} in ${hops} hops`);
+    show("speech", `${(100 * speech).toFixed(0)} %`);
   };
-  draw();
+  requestAnimationFrame(draw);
   // For whoever looks at the page from outside.
   Object.assign(window, { rtae: { context, microphone, live } });
 }
 
 class View {
   constructor(context, node, name) {
-    this.analyser = new AnalyserNode(context, { fftSize: 1024, smoothingTimeConstant: 0 });
+    this.analyser = new AnalyserNode(context, { fftSize: 2048, smoothingTimeConstant: 0 });
     node.connect(this.analyser);
     this.meter = element(`level-${name}`);
     this.canvas = element(name);
@@ -63,22 +83,43 @@ class View {
     this.bins = new Float32Array(this.analyser.frequencyBinCount);
     this.samples = new Float32Array(this.analyser.fftSize);
     this.column = this.pen.createImageData(1, this.canvas.height);
+    this.colours = heat();
+    // The scale of the ear (mel), highest row first.
+    const mel = (hz) => 2595 * Math.log10(1 + hz / 700);
+    const bin = (row) => {
+      const place = mel(HIGHEST_HZ) - (row / this.canvas.height) * (mel(HIGHEST_HZ) - mel(LOWEST_HZ));
+      return Math.round(((700 * (10 ** (place / 2595) - 1)) / context.sampleRate) * this.analyser.fftSize);
+    };
+    this.rows = Array.from({ length: this.canvas.height }, (_, row) => [bin(row + 1), Math.max(bin(row), bin(row + 1) + 1)]);
   }
 
   draw() {
     this.analyser.getFloatTimeDomainData(this.samples);
-    const power = this.samples.reduce((sum, sample) => sum + sample * sample, 0) / this.samples.length;
-    this.meter.value = 10 * Math.log10(power + 1e-12);
+    let energy = 0;
+    for (const sample of this.samples) energy += sample * sample;
+    const level = 10 * Math.log10(energy / this.samples.length + 1e-12);
+    this.meter.style.height = `${100 * Math.min(Math.max(level / LOWEST_DB, 0), 1)}%`;
     this.analyser.getFloatFrequencyData(this.bins);
-    const { width, height } = this.canvas;
-    for (let row = 0; row < height; row++) {
-      const bin = Math.floor(((height - 1 - row) / height) * this.bins.length);
-      const share = Math.min(Math.max((this.bins[bin] - FLOOR_DB) / (TOP_DB - FLOOR_DB), 0), 1);
-      this.column.data.set([255 * share ** 0.7, 255 * share ** 2, 160 * (1 - share) * share * 2, 255], 4 * row);
-    }
-    this.pen.drawImage(this.canvas, -1, 0);
-    this.pen.putImageData(this.column, width - 1, 0);
+    this.rows.forEach(([from, to], row) => {
+      let loudest = FLOOR_DB;
+      for (let bin = from; bin < to; bin++) if (this.bins[bin] > loudest) loudest = this.bins[bin];
+      const share = Math.min((loudest - FLOOR_DB) / (TOP_DB - FLOOR_DB), 1);
+      this.column.data.set(this.colours[Math.round(255 * share)], 4 * row);
+    });
+    const { width } = this.canvas;
+    this.pen.drawImage(this.canvas, -2, 0);
+    for (const x of [width - 2, width - 1]) this.pen.putImageData(this.column, x, 0);
   }
+}
+
+function heat() {
+  const pen = new OffscreenCanvas(256, 1).getContext("2d");
+  const colours = pen.createLinearGradient(0, 0, 256, 0);
+  HEAT.forEach((colour, place) => colours.addColorStop(place / (HEAT.length - 1), colour));
+  pen.fillStyle = colours;
+  pen.fillRect(0, 0, 256, 1);
+  const { data } = pen.getImageData(0, 0, 256, 1);
+  return Array.from({ length: 256 }, (_, level) => data.subarray(4 * level, 4 * level + 4));
 }
 
 function say(text) {

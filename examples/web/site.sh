@@ -7,7 +7,7 @@ if [ $# -lt 1 ]; then
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ ! -d "$here/node_modules/onnxruntime-web" ]; then
-    npm install --prefix "$here" --ignore-scripts --no-package-lock --no-audit --no-fund --silent
+    npm install --prefix "$here" --omit=dev --ignore-scripts --no-package-lock --no-audit --no-fund --silent
 fi
 mkdir -p "$1/onnxruntime-web"
 cp -r "$here"/index.html "$here"/page.js "$here"/style.css "$here"/src "$1/"

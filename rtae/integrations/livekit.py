@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import os
-
 from rtae.errors import MissingDependencyError
-from rtae.integrations.pcm import PcmDenoiser
+from rtae.integrations.pcm import Adapter
 
 try:
     from livekit import rtc
@@ -17,24 +15,12 @@ except ImportError as error:
     raise MissingDependencyError(f"rtae.integrations.livekit: {error}; pip install 'rtae[livekit]'") from None
 
 
-class RtaeProcessor(rtc.FrameProcessor[rtc.AudioFrame]):  # type: ignore[misc,unused-ignore]
+class RtaeProcessor(Adapter, rtc.FrameProcessor[rtc.AudioFrame]):  # type: ignore[misc,unused-ignore]
     """A frame processor for one audio stream, of any rate from 8 to 192 kHz, channels and frame length.
 
-    The model is loaded with the first frame, and again when rate or channels change.
-
-    Parameters
-    ----------
-    model : str or path-like, optional
-        Name of a shipped model or path of a model file.
-    attenuation_limit_db : float, optional
-        Most the model may take away anywhere, in decibels; None is no limit.
+    The model is loaded with the first frame, and again when rate or channels change; the parameters are those of
+    :class:`rtae.integrations.pcm.Adapter`.
     """
-
-    def __init__(self, model: str | os.PathLike[str] = "denoise", *, attenuation_limit_db: float | None = None) -> None:
-        self._model = model
-        self._limit_db = attenuation_limit_db
-        self._enabled = True
-        self._stream: PcmDenoiser | None = None
 
     @property
     def enabled(self) -> bool:
@@ -51,12 +37,7 @@ class RtaeProcessor(rtc.FrameProcessor[rtc.AudioFrame]):  # type: ignore[misc,un
         form = (frame.sample_rate, frame.num_channels)
         stream = self._stream
         if stream is None or (stream.denoiser.sample_rate, stream.denoiser.channels) != form:
-            stream = PcmDenoiser(
-                self._model, sample_rate=form[0], channels=form[1], attenuation_limit_db=self._limit_db
-            )
-            stream.denoiser.bypass = not self._enabled
-            stream.denoiser.reset()  # a stream that begins switched off does not begin with a cross-fade
-            self._stream = stream
+            stream = self._open(*form)
         # A buffer may be longer than the frame it holds.
         samples = frame.data[: frame.samples_per_channel * frame.num_channels]
         clean = stream.process(samples)

@@ -1,4 +1,4 @@
-"""16-bit samples as bytes, which is how voice agents hand audio about: :class:`PcmDenoiser`."""
+"""16-bit samples as bytes, which is how voice agents hand audio about: :class:`PcmDenoiser`, :class:`Adapter`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PcmDenoiser:
         channels: int = 1,
         attenuation_limit_db: float | None = None,
     ) -> None:
-        self.denoiser = Denoiser(
+        self.denoiser: Denoiser = Denoiser(
             model, sample_rate=sample_rate, channels=channels, attenuation_limit_db=attenuation_limit_db
         )
 
@@ -64,3 +64,30 @@ class PcmDenoiser:
         self.denoiser.process(block, out=block)
         block *= FULL_SCALE
         return np.clip(np.rint(block), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16).tobytes()
+
+
+class Adapter:
+    """What the adapters to frameworks have in common: a stream that is opened when its format is known.
+
+    Parameters
+    ----------
+    model : str or path-like, optional
+        Name of a shipped model or path of a model file.
+    attenuation_limit_db : float, optional
+        Most the model may take away anywhere, in decibels; None is no limit.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] = "denoise", *, attenuation_limit_db: float | None = None) -> None:
+        self._model = model
+        self._limit_db = attenuation_limit_db
+        self._enabled = True
+        self._stream: PcmDenoiser | None = None
+
+    def _open(self, sample_rate: int, channels: int = 1) -> PcmDenoiser:
+        stream = PcmDenoiser(
+            self._model, sample_rate=sample_rate, channels=channels, attenuation_limit_db=self._limit_db
+        )
+        stream.denoiser.bypass = not self._enabled
+        stream.denoiser.reset()  # a stream that begins switched off does not begin with a cross-fade
+        self._stream = stream
+        return stream

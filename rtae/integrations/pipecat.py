@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from rtae.errors import MissingDependencyError, ParameterError
-from rtae.integrations.pcm import PcmDenoiser
+from rtae.integrations.pcm import Adapter
 
 try:
     from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
@@ -19,25 +18,13 @@ except ImportError as error:
     raise MissingDependencyError(f"rtae.integrations.pipecat: {error}; pip install 'rtae[pipecat]'") from None
 
 
-class RtaeFilter(BaseAudioFilter):  # type: ignore[misc,unused-ignore]
+class RtaeFilter(Adapter, BaseAudioFilter):  # type: ignore[misc,unused-ignore]
     """An audio filter for a transport: one channel of 16-bit samples, at the transport's rate.
 
     The model runs in a thread, so that the event loop and other calls go on meanwhile. ``FilterEnableFrame`` switches
     it off and on without a step in the signal; ``FilterUpdateSettingsFrame`` knows ``attenuation_limit_db``.
-
-    Parameters
-    ----------
-    model : str or path-like, optional
-        Name of a shipped model or path of a model file.
-    attenuation_limit_db : float, optional
-        Most the model may take away anywhere, in decibels; None is no limit.
+    The parameters are those of :class:`rtae.integrations.pcm.Adapter`.
     """
-
-    def __init__(self, model: str | os.PathLike[str] = "denoise", *, attenuation_limit_db: float | None = None) -> None:
-        self._model = model
-        self._limit_db = attenuation_limit_db
-        self._enabled = True
-        self._stream: PcmDenoiser | None = None
 
     async def start(self, sample_rate: int) -> None:
         """Load the model for the transport's rate.
@@ -47,10 +34,7 @@ class RtaeFilter(BaseAudioFilter):  # type: ignore[misc,unused-ignore]
         RtaeError
             If the model cannot be used or the rate is out of range.
         """
-        self._stream = await asyncio.to_thread(
-            PcmDenoiser, self._model, sample_rate=sample_rate, attenuation_limit_db=self._limit_db
-        )
-        self._stream.denoiser.bypass = not self._enabled
+        await asyncio.to_thread(self._open, sample_rate)
 
     async def stop(self) -> None:
         """Let go of the model."""

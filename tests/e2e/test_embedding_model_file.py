@@ -48,10 +48,12 @@ def test_no_attenuation_gives_the_input_later(tmp_path, build, name):
 
 
 def test_tables_name_every_field_and_kind():
-    documented = set(re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \| (?:string|integer|number|object)", PAGE, re.MULTILINE))
+    documented = set(
+        re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \| (?:string|list|integer|number|object)", PAGE, re.MULTILINE)
+    )
     fields = {field.name for field in dataclasses.fields(ModelSpec)} | {"algorithmic_latency"}
     assert {name for pair in documented for name in pair if name} == fields
-    assert set(re.findall(r"^\| `(\w+)` \| `", PAGE, re.MULTILINE)) == set(KINDS)
+    assert set(re.findall(r"^\| `([\w-]+)` \| `", PAGE, re.MULTILINE)) == set(KINDS)
     assert f"The entry `{METADATA_KEY}`" in PAGE and f"Format version **{FORMAT_VERSION}**" in PAGE
 
 

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import sync_playwright
-from scipy.signal import correlate
+from scipy.signal import correlate, resample_poly
 
-import rtae
-from rtae import shipped
+from rtae.model import Model
+from tests import hosts
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "examples" / "web"
 CLIPS = sorted((ROOT / "tests" / "data").glob("full-band-*-noisy.flac"))
-SHIPPED = [name for name in shipped.available() if shipped.load(name).spec.kind == "denoiser"]
 RATE = 48_000
 HEADROOM_MS = 400
 """Far more than a user would want: other programs on the machine of the test stall it for that long."""
@@ -35,11 +34,12 @@ const encode = (samples) => {
   return btoa(text);
 };
 const addresses = (model) => ({ model, ort: "./onnxruntime-web/ort.wasm.bundle.min.mjs" });
-const load = async (model) => {
-  const { Denoiser } = await import("./src/index.js");
+const load = async (kind, models) => {
+  const module = await import("./src/index.js");
   const ort = await import("./onnxruntime-web/ort.wasm.bundle.min.mjs");
   ort.env.wasm.numThreads = 1;
-  return Denoiser.create(ort, new Uint8Array(await (await fetch(model)).arrayBuffer()));
+  const get = async (model) => new Uint8Array(await (await fetch(model)).arrayBuffer());
+  return module[kind].create(ort, ...(await Promise.all(models.map(get))));
 };
 const record = async (context, nodes, seconds) => {
   const code = `registerProcessor("recorder", class extends AudioWorkletProcessor {
@@ -86,13 +86,12 @@ def noisy():
 def site(tmp_path_factory, build):
     """Folder and address of the page, with more models beside it."""
     folder = tmp_path_factory.mktemp("web") / "site"
-    first = shipped.find(SHIPPED[0]) if SHIPPED else build("compressor")
-    done = subprocess.run([SOURCE / "site.sh", folder, first], capture_output=True, text=True)
+    done = subprocess.run([SOURCE / "site.sh", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in ("compressor", "delay", "gain", "encoder"):
-        shutil.copy(build(name), folder / f"{name}.onnx")
-    for name in SHIPPED:
-        shutil.copy(shipped.find(name), folder / f"{name}.onnx")
+    for chain in [("gain",), *hosts.CHAINS]:
+        files = [build("gain")] if chain == ("gain",) else hosts.files_of(chain, build)
+        for name, file in zip(chain, files, strict=True):
+            shutil.copy(file, folder / f"{name}.onnx")
     (folder / "foreign.onnx").write_bytes(b"\x08\x0a\x3a\x00")
     (folder / "cut.onnx").write_bytes((folder / "compressor.onnx").read_bytes()[:-20])
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
@@ -127,6 +126,7 @@ def browser(tmp_path_factory, noisy):
 @pytest.fixture
 def page(browser, site):
     page = browser.new_page()
+    page.set_default_timeout(120_000)  # a machine with other work gives the sound little of its time
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
     page.goto(site[1])
@@ -136,13 +136,46 @@ def page(browser, site):
     assert errors == []
 
 
-@pytest.mark.parametrize("name", ["compressor", "delay", *SHIPPED])
-def test_a_recording_comes_out_as_in_python(page, site, noisy, name):
-    code = "async ([model, text]) => encode(await (await load(model)).clean(decode(text)))"
-    found = samples_of(page.evaluate(code, [f"{name}.onnx", text_of(noisy)]))
-    expected = rtae.denoise(noisy, RATE, site[0] / f"{name}.onnx")
-    assert found.shape == expected.shape and np.abs(expected).max() > 0.01
+@pytest.mark.parametrize("chain", hosts.CHAINS, ids="+".join)
+def test_a_recording_comes_out_as_in_python(page, build, noisy, chain):
+    files = hosts.files_of(chain, build)
+    audio = resample_poly(noisy, hosts.sample_rate(files), RATE).astype(np.float32)
+    names = [f"{name}.onnx" for name in chain]
+    expected = hosts.expected(files, audio)
+    assert np.abs(expected).max() > 0.01
+    if chain in hosts.SHIPPED and Model(files[0]).spec.kind == "encoder":
+        # Where two entries of a codebook are equally near, the last bit decides: each side for itself.
+        check_sides(page, files, names, audio)
+        return
+    code = "async ([models, text]) => encode(await (await load('Processor', models)).run(decode(text)))"
+    found = samples_of(page.evaluate(code, [names, text_of(audio)]))
+    assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+
+
+def check_sides(page, files, names, audio):
+    """An encoder gives the codes it gives in Python, a decoder the sound it gives for them."""
+    encoder, decoder = map(Model, files)
+    hops = audio[: len(audio) // encoder.spec.hop * encoder.spec.hop].reshape(-1, 1, encoder.spec.hop)
+    codes = np.concatenate([encoder.encode_step(hop).copy() for hop in hops])
+    sound = np.concatenate([decoder.decode_step(step[np.newaxis])[0].copy() for step in codes])
+    code = """async ([models, text, codes]) => {
+      const [encoder, decoder] = await Promise.all(models.map((model) => load("Model", [model])));
+      const audio = decode(text);
+      const [found, sound] = [[], []];
+      for (let at = 0; at + encoder.spec.hop <= audio.length; at += encoder.spec.hop) {
+        found.push(...(await encoder.step({ audio: audio.slice(at, at + encoder.spec.hop) })).codes);
+      }
+      for (const step of codes) {
+        sound.push(...(await decoder.step({ codes: BigInt64Array.from(step.map(BigInt)) })).audio_out);
+      }
+      return { codes: found.map(Number), sound: encode(Float32Array.from(sound)) };
+    }"""
+    found = page.evaluate(code, [names, text_of(audio), codes.tolist()])
+    same = np.mean(np.array(found["codes"]) == codes.ravel())
+    print(f"{same:.5f} of the codes are Python's")
+    assert same > 0.999
+    np.testing.assert_allclose(samples_of(found["sound"]), sound, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -151,55 +184,59 @@ def test_a_recording_comes_out_as_in_python(page, site, noisy, name):
         ("missing.onnx", "missing.onnx: 404"),
         ("foreign.onnx", "not an rtae model"),
         ("cut.onnx", "cut short"),
-        ("encoder.onnx", "not a denoiser"),
+        ("encoder.onnx", "a denoiser is wanted, or an encoder and its decoder; there is: encoder"),
     ],
 )
 def test_a_bad_model_is_refused(page, model, complaint):
     code = """async (model) => {
-      const { LiveDenoiser } = await import("./src/index.js");
+      const { LiveProcessor } = await import("./src/index.js");
       const context = new AudioContext({ sampleRate: 48000 });
-      try { await LiveDenoiser.create(context, addresses(model)); } catch (error) { return error.message; }
+      try { await LiveProcessor.create(context, addresses(model)); } catch (error) { return error.message; }
       finally { await context.close(); }
     }"""
     assert complaint in page.evaluate(code, model)
 
 
 def test_the_microphone_comes_out_at_the_declared_latency(page, noisy):
-    code = """async (headroomMs) => {
-      const { LiveDenoiser } = await import("./src/index.js");
+    setup = """async (headroomMs) => {
+      const { LiveProcessor } = await import("./src/index.js");
       const context = new AudioContext({ sampleRate: 48000 });
       const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       const microphone = context.createMediaStreamSource(await navigator.mediaDevices.getUserMedia({ audio }));
-      const live = await LiveDenoiser.create(context, { ...addresses("gain.onnx"), headroomMs });
+      const live = await LiveProcessor.create(context, { ...addresses("gain.onnx"), headroomMs });
       microphone.connect(live.node).connect(context.destination);
-      const sounds = [];
-      for (const [bypass, limit] of [[false, 100], [true, 100], [false, 6]]) {
-        live.bypass = bypass;
-        live.attenuationLimitDb = limit;
-        await new Promise((resolve) => setTimeout(resolve, 2 * headroomMs));
-        sounds.push(await record(context, [microphone, live.node], 3));
-      }
-      const result = { sounds, latency: live.latency, stats: live.stats, isolated: crossOriginIsolated };
-      live.close();
-      await context.close();
-      return result;
+      window.lab = { context, microphone, live };
+      return { latency: live.latency, isolated: crossOriginIsolated };
     }"""
-    result = page.evaluate(code, HEADROOM_MS)
-    latency, stats = result["latency"], result["stats"]
-    print(stats)
+    change = """async ([bypass, limit, headroomMs]) => {
+      Object.assign(lab.live, { bypass, attenuationLimitDb: limit });
+      await new Promise((resolve) => setTimeout(resolve, 2 * headroomMs));
+    }"""
+    facts = page.evaluate(setup, HEADROOM_MS)
+    latency = facts["latency"]
     assert latency == -(-HEADROOM_MS * RATE // 1000 // 128) * 128  # the hop is a quantum and the model has no delay
-    assert not result["isolated"]  # no special headers were needed
+    assert not facts["isolated"]  # no special headers were needed
+    heard = []
+    for bypass, limit, factor in [(False, 100, 0.1), (True, 100, 1.0), (False, 6, 10 ** (-6 / 20))]:
+        page.evaluate(change, [bypass, limit, HEADROOM_MS])
+        count = 0
+        for _ in range(10):
+            before, after = map(samples_of, page.evaluate("record(lab.context, [lab.microphone, lab.live.node], 3)"))
+            early = before[:-latency]
+            assert len(before) == len(after) and np.abs(early).max() > 0.01
+            heard += list(early.reshape(-1, 128)[:800].reshape(-1, 12_800))
+            # Windows of 10 ms; one in which a result came late is not the model's.
+            right = (np.abs(after[latency:] - factor * early) <= 1e-6) & (early != 0)
+            count += right[: len(right) // 480 * 480].reshape(-1, 480).all(axis=1).sum()
+            if count >= 100:
+                break
+        assert count >= 100, (bypass, limit)
+    stats = page.evaluate("lab.live.stats")
+    print(stats)
     assert stats["hops"] > 1000 and 0 < stats["hopMs"] <= stats["longestHopMs"]
-    for (before, after), factor in zip(result["sounds"], (0.1, 1.0, 10 ** (-6 / 20)), strict=True):
-        before, after = samples_of(before), samples_of(after)
-        early = before[:-latency]
-        assert len(before) == len(after) and np.abs(early).max() > 0.01
-        # Windows of 10 ms; one in which a result came late is not the model's.
-        right = np.abs(after[latency:] - factor * early) <= 1e-6
-        windows = right[: len(right) // 480 * 480].reshape(-1, 480).all(axis=1)
-        assert windows.mean() > 0.5
-        # What the microphone heard is the file, if not everywhere: a busy browser drops some of it.
-        assert max(likeness(noisy, piece) for piece in early.reshape(-1, 128)[:800].reshape(-1, 12_800)) > 0.99
+    # What the microphone heard is the file, if not everywhere: a busy browser drops some of it.
+    assert max(likeness(noisy, piece) for piece in heard) > 0.99
+    page.evaluate("(lab.live.close(), lab.context.close())")
 
 
 def likeness(whole, piece):
@@ -208,14 +245,17 @@ def likeness(whole, piece):
     return np.corrcoef(whole[start : start + len(piece)], piece)[0, 1]
 
 
-@pytest.mark.parametrize("name", ["compressor", *SHIPPED])
-def test_live_output_resembles_that_of_python(page, site, name):
+LIVE = [("compressor",), ("encoder", "decoder"), *(chain for chain in hosts.SHIPPED if len(chain) == 1)]
+
+
+@pytest.mark.parametrize("chain", LIVE, ids="+".join)
+def test_live_output_resembles_that_of_python(page, build, chain):
     code = """async ([model, headroomMs]) => {
-      const { LiveDenoiser } = await import("./src/index.js");
+      const { LiveProcessor } = await import("./src/index.js");
       const context = new AudioContext({ sampleRate: 48000 });
       const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       const microphone = context.createMediaStreamSource(await navigator.mediaDevices.getUserMedia({ audio }));
-      const live = await LiveDenoiser.create(context, { ...addresses(model), headroomMs });
+      const live = await LiveProcessor.create(context, { ...addresses(model), headroomMs });
       microphone.connect(live.node).connect(context.destination);
       const [before, after] = await record(context, [microphone, live.node], 6);
       const { latency, stats } = live;
@@ -223,30 +263,122 @@ def test_live_output_resembles_that_of_python(page, site, name):
       await context.close();
       return { before, after, latency, stats };
     }"""
-    result = page.evaluate(code, [f"{name}.onnx", HEADROOM_MS])
+    result = page.evaluate(code, [[f"{name}.onnx" for name in chain], HEADROOM_MS])
     before, after = samples_of(result["before"]), samples_of(result["after"])[result["latency"] :]
     print(result["stats"])
-    expected = rtae.denoise(before, RATE, site[0] / f"{name}.onnx")[: len(after)]
+    expected = hosts.expected(hosts.files_of(chain, build), before)[: len(after)]
     # Windows of 10 ms, without those that are the input because the machine was too busy.
     windows = [signal[: len(after) // 480 * 480].reshape(-1, 480) for signal in (before, after, expected)]
     own = (np.abs(windows[0] - windows[1]) > 1e-6).any(axis=1)
-    assert own.mean() > 0.5 and np.abs(windows[2][own]).max() > 0.01
+    assert own.sum() > 100 and np.abs(windows[2][own]).max() > 0.01
     assert np.corrcoef(windows[1][own].ravel(), windows[2][own].ravel())[0, 1] > 0.97
 
 
 def test_the_page_works_as_a_visitor_uses_it(page):
     page.click("#start")
     page.wait_for_function("window.rtae?.live.stats.hops > 300")
-    assert re.fullmatch(
-        r".+ ms in this page, [\d.]+ ms a hop of .+ blocks late, speech \d+ %", page.inner_text("#status")
-    )
-    assert page.evaluate("document.getElementById('level-before').value") > -80
-    lit = """(id) => document.getElementById(id).getContext("2d").getImageData(700, 0, 100, 160).data
-      .some((value, at) => at % 4 < 3 && value > 60)"""
-    page.wait_for_function(lit, arg="before")
-    page.wait_for_function(lit, arg="after")
-    page.click("#clean")
+    assert re.fullmatch(r"\w+, 48 kHz, a hop is [\d.]+ ms. Press A or B to compare.", page.inner_text("#status"))
+    numbers = page.inner_text("#numbers").splitlines()
+    shown = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    print(shown)
+    assert re.fullmatch(r"[\d.]+ ms", shown["time per hop"]) and float(shown["time per hop"].split()[0]) > 0
+    assert re.fullmatch(r"\d+ in \d+ hops", shown["late blocks"]) and re.fullmatch(r"\d+ %", shown["speech"])
+    lit = """(id) => document.getElementById(id).getContext("2d").getImageData(700, 0, 100, 180).data
+      .some((value, at) => at % 4 < 3 && value > 100)"""
+    full = "(id) => parseFloat(document.getElementById('level-' + id).style.height) < 95"
+    for side in ("before", "after"):
+        page.wait_for_function(lit, arg=side)
+        page.wait_for_function(full, arg=side)
+    page.click("text=A · original")
     assert page.evaluate("rtae.live.bypass") is True
+    page.keyboard.press("b")
+    assert page.evaluate("rtae.live.bypass") is False and page.is_checked("#clean")
     page.evaluate("limit.value = 12; limit.dispatchEvent(new Event('input'))")
     assert page.evaluate("rtae.live.attenuationLimitDb") == 12
-    assert page.inner_text("#limit-text") == "12 dB"
+    assert page.inner_text("#limit-text") == "at most 12 dB"
+
+
+@pytest.mark.parametrize("model", ["gain", *(name for (name, *rest) in hosts.SHIPPED if not rest)])
+def test_nothing_is_missed_while_the_machine_has_time(page, model):
+    """Half-second windows in which the browser itself kept up: in nearly all of them no block came late."""
+    code = """async ([model, windows]) => {
+      const { LiveProcessor } = await import("./src/index.js");
+      const context = new AudioContext({ sampleRate: 48000 });
+      const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+      const microphone = context.createMediaStreamSource(await navigator.mediaDevices.getUserMedia({ audio }));
+      const live = await LiveProcessor.create(context, addresses(model));
+      microphone.connect(live.node).connect(context.destination);
+      // A task that only sleeps shows how long this machine lets anybody wait.
+      let [stall, last] = [0, performance.now()];
+      const watch = setInterval(() => {
+        stall = Math.max(stall, performance.now() - last);
+        last = performance.now();
+      }, 4);
+      const seen = [];
+      for (let window = 0; window <= windows; window++) {
+        const before = live.stats.late;
+        stall = 0;
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        seen.push({ late: live.stats.late - before, stall, hops: live.stats.hops });
+      }
+      clearInterval(watch);
+      live.close();
+      await context.close();
+      return seen.slice(1); // the first is the start
+    }"""
+    quiet = []
+    for _ in range(12):
+        seen = page.evaluate(code, [f"{model}.onnx", 8])
+        print(seen)
+        assert seen[-1]["hops"] > seen[0]["hops"]
+        quiet += [window["late"] for window in seen if window["stall"] < 15]
+        if len(quiet) >= 6:
+            break
+    assert quiet, "the machine had no half second to spare"
+    assert sum(late == 0 for late in quiet) >= 0.8 * len(quiet), quiet
+
+
+WRONG = [
+    "const hop: string = processor.spec.hop;",
+    "await processor.run([0, 1]);",
+    "processor.speech = 1;",
+    'await LiveProcessor.create(new AudioContext(), { model: "a.onnx" });',
+    "await model.step({ codes: new Float32Array(8) });",
+]
+
+
+def test_the_types_fit_the_readme_and_refuse_what_is_wrong(tmp_path):
+    words = ["npm", "install", "--prefix", SOURCE, "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("src", "node_modules"):
+        (tmp_path / name).symlink_to(SOURCE / name)
+    snippets = re.findall(r"```js\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    for number, code in enumerate(snippets):
+        code = code.replace('"./onnxruntime-web/ort.wasm.bundle.min.mjs";\n', '"onnxruntime-web";\n')
+        (tmp_path / f"snippet{number}.mts").write_text(code)
+    use = """import { LiveProcessor, Model, Processor } from "./src/index.js";
+    export async function use(processor: Processor, model: Model) { %s }"""
+    for number, wrong in enumerate(["", *WRONG]):
+        (tmp_path / f"use{number}.mts").write_text(use % wrong)
+    options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"]
+    compiler = SOURCE / "node_modules" / ".bin" / "tsc"
+    files = sorted(path.name for path in tmp_path.glob("*.mts"))
+    done = subprocess.run(
+        [compiler, *options, "--lib", "es2022,dom", *files], cwd=tmp_path, capture_output=True, text=True
+    )
+    complaints = re.findall(r"^(\w+)\.mts\(", done.stdout, re.MULTILINE)
+    assert set(complaints) == {f"use{number}" for number in range(1, len(WRONG) + 1)}, done.stdout
+
+
+def test_the_types_name_what_there_is(page):
+    code = """async () => Object.fromEntries(Object.entries(await import("./src/index.js")).map(([name, value]) =>
+      [name, Object.getOwnPropertyNames(value.prototype ?? {}).filter((member) => member !== "constructor")]))"""
+    there = page.evaluate(code)
+    declared = (SOURCE / "src" / "index.d.ts").read_text()
+    assert set(there) == set(re.findall(r"^export (?:class|function) (\w+)", declared, re.MULTILINE))
+    for name, members in there.items():
+        if members:
+            (body,) = re.findall(rf"export class {name} {{(.*?)\n}}", declared, re.DOTALL)
+            assert set(members) <= set(re.findall(r"(\w+)[(:]", body)), name

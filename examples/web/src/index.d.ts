@@ -1,7 +1,7 @@
 /** What a model file says of itself; the fields are those of models/README.md. */
 export interface ModelSpec {
   format_version: number;
-  kind: "denoiser" | "encoder" | "decoder";
+  kind: "denoiser" | "encoder" | "decoder" | "vae-encoder" | "vae-decoder";
   name: string;
   sample_rate: number;
   hop: number;
@@ -13,26 +13,48 @@ export interface ModelSpec {
 /** Reads the spec out of the bytes of a model file. Throws an Error if it is not an rtae model of a known format. */
 export function readSpec(file: Uint8Array): ModelSpec;
 
-/** One stream of one channel, hop by hop, in any thread of a page. */
-export class Denoiser {
+/** What goes into a step or comes out of it, by the names of models/README.md. */
+export interface Values {
+  audio?: Float32Array;
+  attenuation_limit_db?: Float32Array;
+  codes?: BigInt64Array;
+  latents?: Float32Array;
+  audio_out?: Float32Array;
+  speech?: Float32Array;
+}
+
+/** One model file of any kind, with the state of one stream: one side of a codec, for example. */
+export class Model {
   /** `ort` is the module onnxruntime-web. */
-  static create(ort: object, file: Uint8Array): Promise<Denoiser>;
+  static create(ort: object, file: Uint8Array): Promise<Model>;
   readonly spec: ModelSpec;
-  /** Probability that somebody spoke in the newest hop, 0 to 1. */
+  /** Takes what a model of its kind takes, gives what it gives. Wait for it before the next. */
+  step(inputs: Values): Promise<Values>;
+  reset(): void;
+  close(): Promise<void>;
+}
+
+/** One stream of one channel, hop by hop, in any thread of a page. */
+export class Processor {
+  /** `ort` is the module onnxruntime-web; `files` a denoiser, or an encoder and its decoder. */
+  static create(ort: object, ...files: Uint8Array[]): Promise<Processor>;
+  /** That of the (first) model, with the delay of all. */
+  readonly spec: ModelSpec;
+  /** Probability that somebody spoke in the newest hop, 0 to 1; of a denoiser. */
   readonly speech: number;
-  /** Most it may take away, in decibels; 100 is no limit. */
+  /** Most a denoiser may take away, in decibels; 100 is no limit. */
   attenuationLimitDb: number;
   /** Takes `spec.hop` samples, gives as many, `spec.delay` samples behind. Wait for it before the next. */
   step(audio: Float32Array): Promise<Float32Array>;
-  /** Cleans a whole recording at the model's rate; the result is aligned with it, and as long. */
-  clean(signal: Float32Array): Promise<Float32Array>;
+  /** Runs a whole recording at the model's rate through; the result is aligned with it, and as long. */
+  run(signal: Float32Array): Promise<Float32Array>;
   reset(): void;
   close(): Promise<void>;
 }
 
 export interface LiveOptions {
-  /** Address of the model file. */
-  model: string | URL;
+  /** Address of a denoiser's file, or addresses of an encoder's and its decoder's. */
+  model: string | URL | (string | URL)[];
   /** Address of onnxruntime-web's module with its wasm files beside it: ort.wasm.bundle.min.mjs. */
   ort: string | URL;
   /** Time the worker has to answer, in milliseconds; part of the latency. Default 30. */
@@ -50,17 +72,17 @@ export interface LiveStats {
   speech: number;
 }
 
-/** A node for an audio graph: what comes in leaves it clean, `latency` samples later. The first channel is used. */
-export class LiveDenoiser {
+/** A node for an audio graph: what comes in leaves it processed, `latency` samples later. The first channel is used. */
+export class LiveProcessor {
   /** The context must run at the model's rate: `new AudioContext({ sampleRate: spec.sample_rate })`. */
-  static create(context: AudioContext, options: LiveOptions): Promise<LiveDenoiser>;
+  static create(context: AudioContext, options: LiveOptions): Promise<LiveProcessor>;
   readonly spec: ModelSpec;
   readonly node: AudioWorkletNode;
   /** Samples between input and output, exact and constant. */
   readonly latency: number;
   /** Newest counters, ten times a second. */
   readonly stats: LiveStats;
-  /** The input, delayed by as much, in place of the clean signal. */
+  /** The input, delayed by as much, in place of the processed signal. */
   bypass: boolean;
   attenuationLimitDb: number;
   close(): void;

@@ -1,2 +1,2 @@
-export { Denoiser, readSpec } from "./denoiser.js";
-export { LiveDenoiser } from "./live.js";
+export { Model, Processor, readSpec } from "./processor.js";
+export { LiveProcessor } from "./live.js";

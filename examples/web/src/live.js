@@ -1,19 +1,17 @@
-// A denoiser as a node of an audio graph: an AudioWorklet moves the samples, a worker runs the model.
-import { readSpec } from "./denoiser.js";
+// Models as a node of an audio graph: an AudioWorklet moves the samples, a worker runs the models.
+import { readSpec, specOf } from "./processor.js";
 
 const QUANTUM = 128; // samples an AudioWorklet is handed at once
 const CATCH_UP_MS = 20; // how late the worker may be and still catch up hop by hop
 
-export class LiveDenoiser {
+export class LiveProcessor {
   #worker;
   #bypass = false;
   #limitDb = 100;
 
   static async create(context, { model, ort, headroomMs = 30 }) {
-    const response = await fetch(model);
-    if (!response.ok) throw new Error(`cannot get the model ${model}: ${response.status} ${response.statusText}`);
-    const file = new Uint8Array(await response.arrayBuffer());
-    const spec = readSpec(file);
+    const files = await Promise.all([model].flat().map(get));
+    const spec = specOf(files.map(readSpec));
     if (context.sampleRate !== spec.sample_rate) {
       throw new Error(`the model works at ${spec.sample_rate} Hz, the audio context at ${context.sampleRate} Hz`);
     }
@@ -27,14 +25,17 @@ export class LiveDenoiser {
     // An address relative to the page means another place inside the worker.
     const module = new URL(ort, document.baseURI).href;
     const patience = ((headroomMs + CATCH_UP_MS) * spec.sample_rate) / 1000;
-    worker.postMessage({ ort: module, file, patience, port: channel.port1 }, [channel.port1, file.buffer]);
+    worker.postMessage({ ort: module, files, patience, port: channel.port1 }, [
+      channel.port1,
+      ...files.map((file) => file.buffer),
+    ]);
     try {
       await ready;
     } catch (error) {
       worker.terminate();
       throw error;
     }
-    return new LiveDenoiser(context, spec, worker, channel.port2, headroomMs);
+    return new LiveProcessor(context, spec, worker, channel.port2, headroomMs);
   }
 
   constructor(context, spec, worker, port, headroomMs) {
@@ -77,6 +78,12 @@ export class LiveDenoiser {
     this.node.disconnect();
     this.#worker.terminate();
   }
+}
+
+async function get(model) {
+  const response = await fetch(model);
+  if (!response.ok) throw new Error(`cannot get the model ${model}: ${response.status} ${response.statusText}`);
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 function gcd(a, b) {

@@ -1,23 +1,23 @@
-// Runs the model: hops come from the worklet and go back to it, without the page in between.
-import { Denoiser } from "./denoiser.js";
+// Runs the models: hops come from the worklet and go back to it, without the page in between.
+import { Processor } from "./processor.js";
 
-let denoiser;
+let processor;
 let mostWaiting;
 const waiting = [];
 let running = false;
 
 self.onmessage = async ({ data }) => {
   if (data.limitDb !== undefined) {
-    denoiser.attenuationLimitDb = data.limitDb;
+    processor.attenuationLimitDb = data.limitDb;
     return;
   }
   try {
     const ort = await import(data.ort);
     ort.env.wasm.numThreads = 1;
-    denoiser = await Denoiser.create(ort, data.file);
-    await denoiser.step(new Float32Array(denoiser.spec.hop)); // the first run is the slow one
-    denoiser.reset();
-    mostWaiting = Math.ceil(data.patience / denoiser.spec.hop);
+    processor = await Processor.create(ort, ...data.files);
+    await processor.step(new Float32Array(processor.spec.hop)); // the first run is the slow one
+    processor.reset();
+    mostWaiting = Math.ceil(data.patience / processor.spec.hop);
     data.port.onmessage = (message) => take(message.data, data.port);
     self.postMessage({ ready: true });
   } catch (error) {
@@ -34,8 +34,8 @@ async function take(hop, port) {
   while (waiting.length) {
     const { number, audio } = waiting.shift();
     const start = performance.now();
-    audio.set(await denoiser.step(audio));
-    const answer = { number, audio, ms: performance.now() - start, speech: denoiser.speech };
+    audio.set(await processor.step(audio));
+    const answer = { number, audio, ms: performance.now() - start, speech: processor.speech };
     port.postMessage(answer, [audio.buffer]);
   }
   running = false;

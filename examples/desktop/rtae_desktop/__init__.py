@@ -1,0 +1,1 @@
+"""A desktop program around :class:`rtae.LiveStream`: ``python -m rtae_desktop``."""
