@@ -207,7 +207,7 @@ class OptimConfig:
     warmup_steps : int
         Steps of linear warm-up.
     weight_decay, clip_norm : float
-        AdamW's decay of weight matrices; norm the gradient is clipped to.
+        Decay of weight matrices and kernels; norm the gradient is clipped to.
     ema : float
         Decay a step of the averaged weights that are validated and exported.
     bf16 : bool

@@ -23,6 +23,8 @@ from rtae.train.distributed import World, agree, average_gradients
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 PROGRESS_STEPS = 50
+NARROWEST_MATRIX = 9
+"""Rows and columns from which on a matrix is one to Muon: fewer hold no directions to balance."""
 APART = ("discriminator.", "codec.bottleneck.")
 """Parts of a network that one stage of a training has and the next may not."""
 
@@ -82,6 +84,30 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return warm * (o.final_learning_rate + (o.learning_rate - o.final_learning_rate) * cosine)
 
 
+def _is_matrix(parameter: Tensor) -> bool:
+    return parameter.ndim == 2 and min(parameter.shape) >= NARROWEST_MATRIX
+
+
+def _optimizers(net: nn.Module, config: TrainConfig) -> tuple[torch.optim.Optimizer, ...]:
+    """Return Muon for the matrices of ``net``, AdamW for kernels, biases, gains and single rows, at rates of one scale.
+
+    Muon: Jordan et al. 2024, with the steps matched to AdamW's as by Liu et al. ("Muon is scalable for LLM training",
+    2025).
+    """
+    o = config.optim
+    matrices = [p for p in net.parameters() if _is_matrix(p)]
+    kernels = [p for p in net.parameters() if p.ndim > 1 and not _is_matrix(p)]
+    groups = [
+        {"params": kernels, "weight_decay": o.weight_decay},
+        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adam = torch.optim.AdamW(groups, lr=o.learning_rate, betas=(0.9, 0.99), foreach=True)
+    if not matrices:
+        return (adam,)
+    muon = torch.optim.Muon(matrices, lr=o.learning_rate, weight_decay=o.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return adam, muon
+
+
 def _load(net: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Load ``tensors`` into ``net``; what :data:`APART` names may be on one side alone."""
     known = net.state_dict()
@@ -111,14 +137,7 @@ class Trainer:
             raise RtaeError(f"cannot make the folder {folder} ({error.strerror}); choose another with -o") from None
         self.net = task.net.to(world.device)
         self.average = copy.deepcopy(self.net).eval()
-        matrices = [p for p in self.net.parameters() if p.ndim > 1]
-        others = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": config.optim.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        rate = config.optim.learning_rate
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), foreach=True)
+        self.optimizers = _optimizers(self.net, config)
         self.steps = config.optim.steps
         self.step = 0
         self.examples = 0
@@ -139,8 +158,9 @@ class Trainer:
         tensors: dict[str, Tensor] = {f"net.{key}": value for key, value in self.net.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         for key, parameter in self.net.named_parameters():
-            for moment, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{moment}.{key}"] = value
+            for optimizer in self.optimizers:
+                for moment, value in optimizer.state.get(parameter, {}).items():
+                    tensors[f"optimizer.{moment}.{key}"] = value
         facts = {
             "config": dataclasses.asdict(self.config),
             "step": self.step,
@@ -170,10 +190,12 @@ class Trainer:
                     )
         self.load_weights(tensors)
         names = dict(self.net.named_parameters())
+        owners = {p: optimizer for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, moment, key = name.split(".", 2)
-                self.optimizer.state[names[key]][moment] = value if moment == "step" else value.to(self.world.device)
+                state = owners[names[key]].state[names[key]]
+                state[moment] = value if moment == "step" else value.to(self.world.device)
         self.step, self.examples, self.stale = facts["step"], facts["examples"], facts["stale"]
         self.best = math.inf if facts["best"] is None else facts["best"]
 
@@ -199,10 +221,11 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Take one step on this process's part of the batch and return the loss terms."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step, self.steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, self.step, self.steps)
         self.net.train()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.net.zero_grad(set_to_none=True)
         terms = self.task.terms(self.net, tuple(part.to(self.world.device) for part in batch))
         terms["total"].backward()
         parameters = list(self.net.parameters())
@@ -210,7 +233,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.config.optim.clip_norm)
         if not torch.isfinite(norm):
             raise RtaeError(f"the gradient at step {self.step} is not finite; lower optim.learning_rate and --resume")
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self._update_average()
         self.step += 1
         self.examples += len(batch[0]) * self.world.size

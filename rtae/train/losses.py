@@ -111,7 +111,7 @@ class DenoisingLoss(nn.Module):
         self.config, self.sample_rate = config, sample_rate
         for size in config.windows:
             self.register_buffer(f"window_{size}", torch.hann_window(size) / (0.375 * size) ** 0.5, persistent=False)
-            weight = 1 / (1 + torch.fft.rfftfreq(size, 1 / sample_rate) / 4000)
+            weight = 1 / (1 + (torch.fft.rfftfreq(size, 1 / sample_rate) / 4000) ** 2)  # 8 to 24 kHz: a fifth
             self.register_buffer(f"weight_{size}", weight / weight.mean(), persistent=False)
 
     def forward(
