@@ -88,16 +88,19 @@ def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, A
 def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
     """Measure what a model of rtae has beside what :func:`measure_network` does: start, blocks, streams, files, error.
 
-    ``error`` is the largest difference between what the run time and a plain onnxruntime loop give, relative to the
-    peak (of codes the share that differs).
+    ``run_time`` is the time of a step by the run time of rtae over that of a plain onnxruntime loop: what the one adds,
+    or saves. ``error`` is the largest difference between what the two give, relative to the peak (of codes the share
+    that differs).
     """
     session = open_session(path)
     layout = recognise(session)
+    driver = Driver(session, layout)
     denoises = layout.frame == "wave"
-    result = measure_network(path, extent, _timed(path, layout)) | {
+    result = measure_network(path, extent) | {
         "start_ms": _load_ms(path),
         "new_process_ms": _new_process_ms(path),
-        "error": _error(path, layout, Driver(session, layout)),
+        "run_time": agreement(_timed(path, layout), _plain_loop(path, layout), _frames(driver, extent)),
+        "error": _error(path, layout, driver),
     }
     if denoises:
         result["file_times_real_time"] = _throughput(path, layout.sample_rate)
@@ -108,36 +111,29 @@ def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
     return result
 
 
-def measure_network(path: Path, extent: Extent, step: Callable[[np.ndarray], object] | None = None) -> dict[str, Any]:
-    """Measure what any network of a known layout has: size, nodes, threads and providers; and check the bench.
+def measure_network(path: Path, extent: Extent) -> dict[str, Any]:
+    """Measure what any network of a known layout has: size, nodes, threads and providers; and check the bench's clock.
 
-    Parameters
-    ----------
-    path, extent
-        The file; how much.
-    step : callable, optional
-        Takes a frame (1, ...) as the system that is timed does; the bare session by default.
-
-    Returns
-    -------
-    dict
-        ``agreement`` is the time of that step, clocked hop by hop, over that of a plain onnxruntime loop in the same
-        run.
+    ``agreement`` is the time of a step, clocked hop by hop, over that of a plain onnxruntime loop in the same run.
     """
     session = open_session(path)
     layout = recognise(session)
     driver = Driver(session, layout)
-    frames = list(driver.frames(noise(1, layout.hop * max(400, extent.hops // 4))))
+    frames = _frames(driver, extent)
     costs = operator_costs(path, layout, np.stack(frames[:100]))
     result: dict[str, Any] = {
         "size_bytes": path.stat().st_size,
         "nodes": sum(item.nodes for item in costs),
         "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
-        "agreement": agreement(step or driver.step, _plain_loop(path, layout), frames),
+        "agreement": agreement(driver.step, _plain_loop(path, layout), frames),
     }
     if extent.variants:
         result["variants"] = _variants(path, layout, frames)
     return result
+
+
+def _frames(driver: Driver, extent: Extent) -> list[np.ndarray]:
+    return list(driver.frames(noise(1, driver.layout.hop * max(400, extent.hops // 4))))
 
 
 def _timed(path: Path, layout: Layout) -> Callable[[np.ndarray], object]:

@@ -79,7 +79,8 @@ def test_a_report_holds_every_figure_and_is_json(report):
     assert report["schema"] == "rtae-bench" and report["version"] == 1
     assert 0.0 < report["measuring_overhead_us"] < 100.0
     assert system["size_bytes"] > 100 and system["nodes"] >= 4 and system["start_ms"] > 0 < system["first_hop_ms"]
-    assert system["error"] == 0.0 and 0.5 < system["agreement"] < 2.0 and system["file_times_real_time"] > 1.0
+    assert system["error"] == 0.0 and 0.5 < system["agreement"] < 2.0 and 0.3 < system["run_time"] < 10.0
+    assert system["file_times_real_time"] > 1.0
     assert set(system["streams"]["stream_us"]) == {str(size) for size in BATCHES}
     assert system["streams"]["batched"] >= system["streams"]["one_by_one"] > 0 < system["streams"]["all_cores"]
     assert {row["block"] for row in system["blocks"]} >= {64, 128, 480}
