@@ -10,6 +10,9 @@ from rtae.bench.budget import PARTS
 from rtae.bench.report import Document, machine_line, sections
 from rtae.page import COLOURS, page, picture, table
 
+_STYLE = "td:first-child, td:nth-child(2) { white-space: nowrap }"
+_INK = "#111111"
+_LEGEND_COLUMNS = 4
 _AXIS_POINTS = 240.0
 _LINE = 15.0 / _AXIS_POINTS
 """Height of the axes of quality against latency in points, and of a line of text as a part of it."""
@@ -30,12 +33,13 @@ def to_html(report: Document, quality: Mapping[str, Any] | None = None) -> str:
     MissingDependencyError
         If matplotlib is not installed.
     """
+    height = 1.6 + 1.5 * len(report["systems"])
     pictures: list[tuple[str, float, Callable[[Any], None]]] = [
-        ("Histogram of hop times", 4.5, lambda figure: _histogram(figure, report)),
-        ("Time line of hop times", 1.0 + 1.8 * len(report["systems"]), lambda figure: _timeline(figure, report)),
+        ("Histogram of hop times", height, lambda figure: _histogram(figure, report)),
+        ("Time line of hop times", height, lambda figure: _timeline(figure, report)),
     ]
     if report["budgets"]:
-        pictures.append(("Latency budget", 2.2 + 0.8 * len(report["budgets"]), lambda figure: _budget(figure, report)))
+        pictures.append(("Latency budget", 2.1 + 0.7 * len(report["budgets"]), lambda figure: _budget(figure, report)))
     if quality is not None:
         pictures.append(("Quality against latency", 4.5, lambda figure: _quality(figure, quality)))
     parts = [f"<h1>Benchmark</h1><p>{escape(machine_line(report))}</p>"]
@@ -43,48 +47,75 @@ def to_html(report: Document, quality: Mapping[str, Any] | None = None) -> str:
         parts.append(f"<h2>{title}</h2>{picture(title, draw, size=(11, height))}")
     for title, heading, rows in sections(report):
         parts.append(f"<h2>{escape(title)}</h2>{table(heading, rows)}")
-    return page("rtae benchmark", parts)
+    return page("rtae benchmark", parts, style=_STYLE)
 
 
-def _series(report: Document) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return (system, colour, idle times), of each system the first load measured."""
-    return [
-        (f"{system['name']} ({load})", COLOURS[index % len(COLOURS)], found)
-        for index, system in enumerate(report["systems"])
-        for load, found in list(system["loads"].items())[:1]
-    ]
+def _loads(report: Document) -> dict[str, str]:
+    """Return every load measured -> its colour, in the order measured."""
+    names = dict.fromkeys(load for system in report["systems"] for load in system["loads"])
+    return {load: COLOURS[index % len(COLOURS)] for index, load in enumerate(names)}
 
 
 def _histogram(figure: Any, report: Document) -> None:
-    axis = figure.subplots()
-    for name, colour, found in _series(report):
-        edges, counts = found["histogram"]["edges_ms"], found["histogram"]["counts"]
-        share = [100 * count / max(sum(counts), 1) for count in counts]
-        axis.stairs(share, edges, color=colour, fill=True, alpha=0.45, label=name)
-        axis.axvline(found["deadline_ms"], color=colour, linestyle="--", linewidth=1.5, label=f"{name}: deadline")
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlabel("time of a hop, ms")
-    axis.set_ylabel("hops, %")
-    axis.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
-    axis.yaxis.set_major_formatter(lambda value, position: f"{value:g}")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    """One row a system, the loads above each other; right of the dashed line a hop is late."""
+    colours = _loads(report)
+    axes = figure.subplots(len(report["systems"]), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axis, system in zip(axes, report["systems"], strict=True):
+        for index, (load, found) in enumerate(system["loads"].items()):
+            edges, counts = found["histogram"]["edges_ms"], found["histogram"]["counts"]
+            share = [100 * count / max(sum(counts), 1) for count in counts]
+            axis.stairs(share, edges, color=colours[load], linewidth=1.6)
+            if not index:
+                axis.stairs(share, edges, color=colours[load], fill=True, alpha=0.3)
+        _deadline(axis.axvline, system)
+        axis.set_title(_titled(system), fontsize=11, loc="left")
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(_plain)
+    axes[-1].set_xscale("log")
+    axes[-1].xaxis.set_major_formatter(_plain)
+    axes[-1].set_xlabel("time of a hop, ms")
+    figure.supylabel("hops, %", fontsize=12)
+    for load, colour in colours.items():
+        axes[0].plot([], [], color=colour, linewidth=3, label=load)
+    axes[0].plot([], [], color=_INK, linestyle="--", label="deadline")
+    _legend(figure, axes[0])
 
 
 def _timeline(figure: Any, report: Document) -> None:
-    series = _series(report)
-    axes = figure.subplots(len(series), 1, sharey=True, squeeze=False)[:, 0]
-    for axis, (name, colour, found) in zip(axes, series, strict=True):
-        line = found["timeline_ms"]
-        step = found["deadline_ms"] * found["hops"] / len(line) / 1e3
-        axis.plot([step * index for index in range(len(line))], line, color=colour, linewidth=1)
-        axis.axhline(found["deadline_ms"], color="#222222", linestyle="--", linewidth=1.2)
-        axis.set_title(f"{name}; dashed: deadline, {found['deadline_ms']:.3g} ms", fontsize=11, loc="left")
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, position: f"{value:g}")
-        axis.margins(x=0.01)
-    figure.supylabel("slowest hop of each stretch, ms", fontsize=12)
-    axes[-1].set_xlabel("audio time, s")
+    """One row a system, one column a load."""
+    colours = _loads(report)
+    systems = report["systems"]
+    axes = figure.subplots(len(systems), len(colours), sharex="row", sharey=True, squeeze=False)
+    for row, system in zip(axes, systems, strict=True):
+        for axis, (load, colour) in zip(row, colours.items(), strict=True):
+            found = system["loads"].get(load)
+            if found is None:
+                axis.set_axis_off()
+                continue
+            line = found["timeline_ms"]
+            step = found["deadline_ms"] * found["hops"] / len(line) / 1e3
+            axis.plot([step * index for index in range(len(line))], line, color=colour, linewidth=0.9)
+            _deadline(axis.axhline, system)
+            axis.set_title(f"{system['name']}, {load}", fontsize=11, loc="left")
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(_plain)
+            axis.margins(x=0.01)
+    figure.supylabel("time of a hop, ms", fontsize=12)
+    figure.supxlabel("audio time, s (of each stretch its slowest hop; dashed: deadline)", fontsize=12)
+
+
+def _deadline(draw: Callable[..., object], system: Mapping[str, Any]) -> None:
+    draw(1e3 * system["hop"] / system["sample_rate"], color=_INK, linestyle="--", linewidth=1.2)
+
+
+def _titled(system: Mapping[str, Any]) -> str:
+    """Return a system's name with its deadline and what became of it."""
+    late = ", ".join(f"{found['late'] / found['hops']:.1%} {load}" for load, found in system["loads"].items())
+    return f"{system['name']}: deadline {1e3 * system['hop'] / system['sample_rate']:.3g} ms, late {late}"
+
+
+def _plain(value: float, position: int) -> str:
+    return f"{value:g}"
 
 
 def _budget(figure: Any, report: Document) -> None:
@@ -95,19 +126,31 @@ def _budget(figure: Any, report: Document) -> None:
         left = 0.0
         for colour, (key, label) in zip(COLOURS, PARTS.items(), strict=True):
             width = 1e3 * (budget["parts_samples"].get(key) or 0) / budget["sample_rate"]
-            axis.barh(row, width, left=left, height=0.5, color=colour, label=label if row == 0 else None)
             if width:
-                axis.text(left + width / 2, row, f"{width:.2f}", ha="center", va="center", color="#111111")
+                bar = axis.barh(row, width, left=left, height=0.5, color=colour, edgecolor="white")
+                bar.set_label(label)
+                axis.text(left + width / 2, row, f"{width:.2f}", ha="center", va="center", color=_INK)
             left += width
-        longest = max(longest, left)
+        end, found = left, "no signal"
         if budget["measured_samples"] is not None:
             measured = 1e3 * budget["measured_samples"] / budget["sample_rate"]
-            axis.plot([measured] * 2, [row - 0.35, row + 0.35], "k", linewidth=3, label="measured" if not row else None)
+            axis.plot([measured] * 2, [row - 0.36, row + 0.36], color=_INK, linewidth=3, label="measured")
+            end, found = max(left, measured), f"measured {measured:.2f}"
+        axis.text(end, row, f"  {left:.2f} ms,\n  {found}", va="center", color=_INK)
+        longest = max(longest, end)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xlim(0.0, 1.04 * longest or 1.0)
+    axis.set_xlim(0.0, 1.25 * longest or 1.0)
     axis.set_xlabel("latency, ms")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axis.grid(visible=False, axis="y")
+    _legend(figure, axis)
+
+
+def _legend(figure: Any, axis: Any) -> None:
+    """Write what an axis shows above it; what many have is named once."""
+    handles, labels = axis.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside upper right", ncols=_LEGEND_COLUMNS, frameon=False)
 
 
 def _quality(figure: Any, quality: Mapping[str, Any]) -> None:

@@ -176,6 +176,7 @@ def sections(report: Document) -> list[tuple[str, list[str], list[list[str]]]]:
             str(system.get("nodes", "")),
             f"{system['file_times_real_time']:.0f}" if "file_times_real_time" in system else "",
             f"{system['agreement']:.3f}" if "agreement" in system else "",
+            f"{system['run_time']:.3f}" if "run_time" in system else "",
             f"{system['error']:.0e}" if "error" in system else "",
         ]
         for system in systems
@@ -191,7 +192,9 @@ def sections(report: Document) -> list[tuple[str, list[str], list[list[str]]]]:
         "KiB",
         "nodes",
     ]
-    result.append(("Systems", [*heading, "file x real time", "bench / plain loop", "error"], facts))
+    result.append(
+        ("Systems", [*heading, "file x real time", "bench / plain loop", "run time / plain loop", "error"], facts)
+    )
     streams = [
         [
             system["name"],

@@ -86,34 +86,63 @@ def measure_system(make: Callable[[], Steppable], extent: Extent) -> dict[str, A
 
 
 def measure_model(path: Path, extent: Extent) -> dict[str, Any]:
-    """Measure what only a model of rtae has: size, nodes, start, variants, streams, files; and check the bench.
+    """Measure what a model of rtae has beside what :func:`measure_network` does: start, blocks, streams, files, error.
 
-    ``agreement`` is the bench's time of a step over that of a plain onnxruntime loop in the same run; ``error`` the
-    largest difference between what the two give, relative to the peak (of codes the share that differs).
+    ``run_time`` is the time of a step by the run time of rtae over that of a plain onnxruntime loop: what the one adds,
+    or saves. ``error`` is the largest difference between what the two give, relative to the peak (of codes the share
+    that differs).
     """
     session = open_session(path)
     layout = recognise(session)
     driver = Driver(session, layout)
-    frames = list(driver.frames(noise(1, layout.hop * max(400, extent.hops // 4))))
-    costs = operator_costs(path, layout, np.stack(frames[:100]))
     denoises = layout.frame == "wave"
-    result: dict[str, Any] = {
-        "size_bytes": path.stat().st_size,
-        "nodes": sum(item.nodes for item in costs),
-        "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
+    result = measure_network(path, extent) | {
         "start_ms": _load_ms(path),
         "new_process_ms": _new_process_ms(path),
-        "agreement": _agreement(path, layout, frames),
+        "run_time": agreement(_timed(path, layout), _plain_loop(path, layout), _frames(driver, extent)),
         "error": _error(path, layout, driver),
     }
     if denoises:
         result["file_times_real_time"] = _throughput(path, layout.sample_rate)
-    if extent.variants:
-        result["blocks"] = _blocks(path, layout, extent.hops // 4) if denoises else []
-        result["variants"] = _variants(path, layout, frames)
+        if extent.variants:
+            result["blocks"] = _blocks(path, layout, extent.hops // 4)
     if extent.streams:
         result["streams"] = streams_per_core(path)
     return result
+
+
+def measure_network(path: Path, extent: Extent) -> dict[str, Any]:
+    """Measure what any network of a known layout has: size, nodes, threads and providers; and check the bench's clock.
+
+    ``agreement`` is the time of a step, clocked hop by hop, over that of a plain onnxruntime loop in the same run.
+    """
+    session = open_session(path)
+    layout = recognise(session)
+    driver = Driver(session, layout)
+    frames = _frames(driver, extent)
+    costs = operator_costs(path, layout, np.stack(frames[:100]))
+    result: dict[str, Any] = {
+        "size_bytes": path.stat().st_size,
+        "nodes": sum(item.nodes for item in costs),
+        "operators": [{"operator": item.operator, "us": item.microseconds, "nodes": item.nodes} for item in costs[:8]],
+        "agreement": agreement(driver.step, _plain_loop(path, layout), frames),
+    }
+    if extent.variants:
+        result["variants"] = _variants(path, layout, frames)
+    return result
+
+
+def _frames(driver: Driver, extent: Extent) -> list[np.ndarray]:
+    return list(driver.frames(noise(1, driver.layout.hop * max(400, extent.hops // 4))))
+
+
+def _timed(path: Path, layout: Layout) -> Callable[[np.ndarray], object]:
+    """Return the step that the bench times: of a denoiser the whole run time around the model, one hop a block."""
+    if layout.frame != "wave":
+        return stepper(Model(path))
+    engine = Denoiser(path, sample_rate=layout.sample_rate, block_size=layout.hop)
+    out = np.empty(layout.hop, np.float32)
+    return lambda frame: engine.process(frame[0], out=out)
 
 
 def _load_ms(path: Path) -> float:
@@ -134,13 +163,18 @@ def _new_process_ms(path: Path) -> float:
     return 1e3 * elapsed
 
 
-def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> float:
-    """Hold the driver, timed hop by hop, against a loop that is written out here and reads the clock seldom."""
-    driver = Driver(open_session(path), layout)
+def _plain_loop(path: Path, layout: Layout) -> Callable[[np.ndarray], None]:
+    """Return a step that shares nothing with the one it is to judge: onnxruntime, written out."""
     session = open_session(path)
     names = [layout.output, *(name for _, name in layout.states)]
-    feed = {item.name: np.zeros([1, *item.shape[1:]], np.float32) for item in session.get_inputs()}
-    feed |= {name: np.full((1, 1), value, np.float32) for name, value in layout.constants.items()}
+    feed = {
+        item.name: np.full(
+            [size if isinstance(size, int) else 1 for size in item.shape],
+            layout.constants.get(item.name, 0.0),
+            {"tensor(int64)": np.int64, "tensor(double)": np.float64}.get(item.type, np.float32),
+        )
+        for item in session.get_inputs()
+    }
 
     def plain(frame: np.ndarray) -> None:
         feed[layout.input] = frame
@@ -148,7 +182,7 @@ def _agreement(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> floa
         for (name, _), state in zip(layout.states, made[1:], strict=True):
             feed[name] = state
 
-    return agreement(driver.step, plain, frames)
+    return plain
 
 
 def _error(path: Path, layout: Layout, driver: Driver) -> float:
@@ -191,7 +225,10 @@ def _variants(path: Path, layout: Layout, frames: Sequence[np.ndarray]) -> list[
         if provider in ("AzureExecutionProvider", "TensorrtExecutionProvider"):
             continue  # one sends the audio away, the other compiles for minutes
         for threads in THREADS:
-            driver = Driver(open_session(path, threads=threads, provider=provider), layout)
+            session = open_session(path, threads=threads, provider=provider)
+            if provider not in session.get_providers():
+                continue  # its device or driver is missing, and onnxruntime took the processor instead
+            driver = Driver(session, layout)
             figures = time_calls(driver.step, frames, layout.hop / layout.sample_rate).as_dict()
             rows.append(
                 {"provider": provider, "threads": threads, "p50_ms": figures["p50_ms"], "p99_ms": figures["p99_ms"]}

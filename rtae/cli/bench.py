@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, write and compare; 1 if a figure is worse than it was."""
     from rtae.bench.hops import measuring_overhead_us
-    from rtae.bench.machine import governor, load_average
     from rtae.bench.report import compare, comparison_table, document, read_document, to_markdown, worse
     from rtae.bench.speed import Extent
     from rtae.evaluate.environment import describe
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     older = None if arguments.compare is None else read_document(Path(arguments.compare))
     quality = None if arguments.quality is None else _read_quality(Path(arguments.quality))
     folder = None if arguments.output is None else report_folder(arguments.output)
-    machine = describe() | {"governor": governor(), "load_average": load_average()}
+    machine = describe()
     extent = Extent(hops=arguments.hops, loads=arguments.loads)
     systems, budgets = _measure(arguments, extent)
     report = document(systems, budgets, machine, measuring_overhead_us())
@@ -62,6 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     if older is None:
         return 0
     changes = compare(older, report)
+    then, now = older["machine"].get("cpu"), machine["cpu"]
+    if then != now:
+        print(
+            f"rtae: the older report is of another processor ({then}, now {now}); times do not compare", file=sys.stderr
+        )
     Console(stderr=True, highlight=False).print(
         comparison_table(changes, arguments.threshold), markup=False, soft_wrap=True
     )
@@ -69,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, extent: Extent) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    from rtae.bench.speed import measure_model, measure_system
+    from rtae.bench.speed import measure_model, measure_network, measure_system
     from rtae.cli.latency import prove
     from rtae.evaluate.peers import make_peer
     from rtae.shipped import find
@@ -81,8 +86,7 @@ def _measure(arguments: argparse.Namespace, extent: Extent) -> tuple[list[dict[s
             status.update(f"measuring {path.stem}")
             kind, make = way_of(path)
             found = measure_system(_maker(make, path), extent)
-            if kind is not None:
-                found |= measure_model(path, extent)
+            found |= measure_network(path, extent) if kind is None else measure_model(path, extent)
             if kind == "denoiser":
                 budgets.append(prove(str(path)).as_dict())
             systems.append(found)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rtae.cli.document import document
 from rtae.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     layout = _layout(arguments, path)
     with Console(stderr=True).status("") as status:
         verdict = check(path, layout, progress=lambda name: status.update(f"checking {name}"))
-    print(json.dumps(verdict.as_dict(), indent=2) if arguments.json else verdict.to_text())
+    print(document("rtae-check", verdict.as_dict()) if arguments.json else verdict.to_text())
     return 0 if verdict.good else 1
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
-from rtae.errors import DeviceError, ParameterError
+from rtae.cli.document import document
+from rtae.errors import DeviceError, ModelNotFoundError, ParameterError
 
 if TYPE_CHECKING:
     from rtae.bench import Measurement
@@ -19,7 +19,9 @@ _SLACK_S = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("-m", "--model", help="shipped model or model file (default: denoise; with --loopback: none)")
+    parser.add_argument(
+        "-m", "--model", help="model or codec, shipped or a file (default: denoise; with --loopback: none)"
+    )
     parser.add_argument("--loopback", action="store_true", help="measure through the output and input devices")
     parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
     parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number or part of its name")
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             repeat=arguments.repeat,
             seconds=arguments.seconds,
         )
-    print(json.dumps(budget.as_dict(), indent=2) if arguments.json else budget.to_text())
+    print(document("rtae-latency", budget.as_dict()) if arguments.json else budget.to_text())
     return 0 if (budget.measured is not None if arguments.loopback else budget.agrees) else 1
 
 
@@ -60,19 +62,48 @@ def prove(
     """Send speech through the real engine on a clock that waits for it: nothing is late, every sample is exact."""
     from rtae.bench import measure_delay, speech_like
     from rtae.live import FileBackend, LiveStream
-    from rtae.shipped import load
 
-    rate = rate or load(name).spec.sample_rate
+    rate = rate or _native_rate(name)
     measurements = []
     for seed in range(repeat):
         probe = speech_like(rate, seconds, seed)
         backend = FileBackend(probe, rate, realtime=False)
-        stream = LiveStream(name, sample_rate=rate, block_size=block, backend=backend)
+        stream = LiveStream(_processor(name, rate), sample_rate=rate, block_size=block, backend=backend)
         with stream:
             stream.wait()
         longest = stream.latency.engine + round(_SLACK_S * rate)
         measurements.append(measure_delay(probe, backend.output[:, 0], rate, longest_samples=longest))
     return _budget(f"{stream.models[0]}: declared and measured through the engine, {rate} Hz", stream, measurements)
+
+
+def _is_codec(name: str) -> bool:
+    """Whether both halves of a codec are found by a name."""
+    from rtae.codec.models import find_models
+
+    try:
+        find_models(name)
+    except ModelNotFoundError:
+        return False
+    return True
+
+
+def _native_rate(name: str) -> int:
+    from rtae.codec.models import load_models
+    from rtae.shipped import load
+
+    return (load_models(name, 1) if _is_codec(name) else load(name)).spec.sample_rate
+
+
+def _processor(name: str, rate: int) -> Any:
+    """Return what a stream is to run: a denoiser by its name, a codec there and back."""
+    from rtae.codec.loop import CodecLoop
+    from rtae.codec.models import load_models
+
+    if not _is_codec(name):
+        return name
+    # The delay is that of every bit rate; the highest keeps the wave best.
+    models = load_models(name, 1)
+    return CodecLoop(name, sample_rate=rate, kbps=models.spec.codebooks * models.stage_kbps)
 
 
 def _round_trip(arguments: argparse.Namespace) -> Budget:
@@ -91,7 +122,7 @@ def _round_trip(arguments: argparse.Namespace) -> Budget:
         make = coded if arguments.model is None else speech_like
         probe = make(rate, arguments.seconds, seed)
         backend = Loopback(inner, probe, rate, arguments.longest)
-        processor: Any = Bypass(sample_rate=rate) if arguments.model is None else arguments.model
+        processor: Any = Bypass(sample_rate=rate) if arguments.model is None else _processor(arguments.model, rate)
         stream = LiveStream(
             processor, input=source, output=sink, sample_rate=rate, block_size=arguments.block, backend=backend
         )

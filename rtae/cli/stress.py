@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from rtae.cli.document import document
 from rtae.errors import DeviceError, ParameterError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
                     f"no block was moved under load {load!r}; the device does not call, see 'rtae devices'"
                 )
     if arguments.json:
-        print(json.dumps([item.as_dict() for item in results], indent=2))
+        print(document("rtae-stress", {"loads": [item.as_dict() for item in results]}))
     else:
         print(to_text(results))
     bad = [item.load for item in results if item.failures or item.recovery_ms is None]

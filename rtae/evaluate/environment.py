@@ -46,7 +46,8 @@ def describe() -> dict[str, object]:
     Returns
     -------
     dict
-        Ready for JSON; a package that is not installed has the version None.
+        Ready for JSON; a package that is not installed has the version None, and so has what the system does not tell:
+        the ``governor`` of the first core's frequency, the ``load_average`` of the last minute.
     """
     return {
         "machine": platform.machine(),
@@ -54,6 +55,8 @@ def describe() -> dict[str, object]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads": 1,
+        "governor": _governor(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
@@ -67,6 +70,13 @@ def _cpu() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def _governor() -> str | None:
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
 
 
 def _version(package: str) -> str | None:

@@ -54,6 +54,10 @@ def test_a_comparison_passes_or_fails_by_the_threshold(written, build, tmp_path,
     (tmp_path / "old.json").write_text(json.dumps(report))
     assert main([*arguments, "--compare", str(tmp_path / "old.json"), "--threshold", "1.9"]) == 1
     assert "worse" in capsys.readouterr().err
+    report["machine"]["cpu"] = "Z80"
+    (tmp_path / "old.json").write_text(json.dumps(report))
+    assert main([*arguments, "--compare", str(tmp_path / "old.json"), "--threshold", "1000"]) == 0
+    assert "another processor (Z80" in capsys.readouterr().err
 
 
 def test_wrong_usage_is_one_line_and_found_before_anything_is_measured(capsys, build, tmp_path):

@@ -18,7 +18,7 @@ def test_a_fault_gives_status_1_and_the_reason_as_json(capsys, build, tmp_path):
     liar = redeclared(build("delay", samples=192), tmp_path / "liar.onnx", delay=100)
     assert main(["check", "--json", str(liar)]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert report["verdict"] == "fail"
+    assert report["verdict"] == "fail" and report["schema"] == "rtae-check" and report["machine"]["cores"]
     assert [item["name"] for item in report["findings"] if item["verdict"] == "fail"] == ["delay"]
 
 

@@ -55,6 +55,13 @@ def test_processors_of_many_delays_are_exact_to_the_sample(rate):
         assert stream.latency.model + stream.latency.hop_wait == delay
 
 
+@pytest.mark.parametrize(("name", "rate"), [("codec", 24_000), ("codec-encoder", 24_000), ("codec", 44_100)])
+def test_a_codec_arrives_when_it_says(capsys, name, rate):
+    status, found = measured(capsys, "-m", name, "--rate", rate, "--seconds", 4)
+    assert status == 0 and found["measured_samples"] == pytest.approx(found["reported_samples"], abs=0.5)
+    assert found["parts_samples"]["model"] == round(0.01 * rate) and found["confidence"] > 0.6
+
+
 def test_a_round_trip_over_a_fake_cable_is_the_reported_total(build):
     """What the fake device plays comes back in its microphone some blocks later: the latency it reports."""
     rate, block, blocks_back = 48_000, 128, 3
@@ -75,7 +82,7 @@ def test_a_round_trip_over_a_fake_cable_is_the_reported_total(build):
 def test_a_wrong_declaration_is_a_failure_with_the_difference(capsys, build, tmp_path):
     liar = redeclared(build("delay", samples=192), tmp_path / "liar.onnx", delay=250)
     status, found = measured(capsys, "-m", liar)
-    assert status == 1
+    assert status == 1 and found["schema"] == "rtae-latency" and "governor" in found["machine"]
     assert found["unexplained_samples"] == pytest.approx(192 - 250, abs=0.01)
     assert main(["latency", "-m", str(liar), "--seconds", "1.6"]) == 1
     assert "unexplained" in capsys.readouterr().out

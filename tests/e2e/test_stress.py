@@ -10,7 +10,9 @@ from rtae.cli import main
 def test_loads_are_endured_and_told(capsys, build):
     arguments = ["stress", "-m", str(build("identity")), "--latency", "safe", "--seconds", "0.5", "--calm", "1.5"]
     status = main([*arguments, "--loads", "idle", "memory", "--json"])
-    found = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == "rtae-stress" and report["machine"]["cpu"]
+    found = report["loads"]
     assert [item["load"] for item in found] == ["idle", "memory"]
     assert status == (1 if any(item["recovery_ms"] is None for item in found) else 0)
     for item in found:

@@ -37,7 +37,8 @@ def program(environment, *arguments):
     return result.returncode, json.loads(result.stdout)
 
 
-def check(status, results, loads):
+def check(status, report, loads):
+    results = report["loads"]
     assert [item["load"] for item in results] == list(loads)
     for item in results:
         # Even a busy machine moves some of them; a block lasts 11 ms or less.

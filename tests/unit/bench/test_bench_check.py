@@ -98,31 +98,6 @@ def test_a_wave_of_any_length_passes_when_its_blocks_do_not_matter(tmp_path):
     assert next(item for item in verdict.findings if item.name == "block size").verdict == "pass"
 
 
-def silero_like(path):
-    state = [2, "B", 128]
-    infos = helper.make_tensor_value_info
-    nodes = [
-        helper.make_node("ReduceMax", ["input", "last"], ["output"], keepdims=1),
-        helper.make_node("Identity", ["state"], ["stateN"]),
-        helper.make_node("Identity", ["sr"], ["unused"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "silero",
-        [
-            infos("input", TensorProto.FLOAT, ["B", "T"]),
-            infos("state", TensorProto.FLOAT, state),
-            infos("sr", TensorProto.INT64, []),
-        ],
-        [infos("output", TensorProto.FLOAT, ["B", 1]), infos("stateN", TensorProto.FLOAT, state)],
-        [helper.make_tensor("last", TensorProto.INT64, [1], [1])],
-    )
-    path.write_bytes(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
-    )
-    return path
-
-
 def test_foreign_layouts_are_recognised_and_give_back_the_signal(tmp_path):
     spectral = layouts.spectral_identity(tmp_path / "gtcrn.onnx")
     layout = recognise(open_session(spectral))
@@ -134,7 +109,7 @@ def test_foreign_layouts_are_recognised_and_give_back_the_signal(tmp_path):
     first, second = layouts.dtln(tmp_path)
     assert recognise(open_session(first)).frame == "magnitude"
     assert recognise(open_session(second)).frame == "block"
-    silero = silero_like(tmp_path / "silero.onnx")
+    silero = layouts.silero_like(tmp_path / "silero.onnx")
     layout = recognise(open_session(silero))
     assert (layout.name, layout.hop, layout.span) == ("silero", 512, 576)
     found = Subject(silero, layout)

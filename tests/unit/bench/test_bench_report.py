@@ -9,18 +9,23 @@ import sys
 import time
 
 import numpy as np
+import onnxruntime
 import pytest
+from matplotlib.figure import Figure
 
+from rtae.bench import speed
+from rtae.bench.driver import open_session
 from rtae.bench.hops import HopTimes, agreement, measuring_overhead_us, time_hops
-from rtae.bench.page import to_html
+from rtae.bench.page import _histogram, _timeline, to_html
 from rtae.bench.report import compare, comparison_table, document, read_document, to_markdown, worse
-from rtae.bench.speed import Extent, measure_model, measure_system
+from rtae.bench.speed import Extent, measure_model, measure_network, measure_system
 from rtae.bench.streams import BATCHES
 from rtae.bench.systems import CodecEnd, Network, feed, stepper
 from rtae.errors import MissingDependencyError, ParameterError
 from rtae.evaluate.systems import ModelSystem
 from rtae.model import Model
 from tests import faulty_models
+from tests.unit.evaluate import layouts
 
 
 class Sleeper:
@@ -57,6 +62,12 @@ def test_percentiles_histogram_and_time_line_are_those_of_the_times():
     assert found["p50_ms"] == pytest.approx(50.5) and found["max_ms"] == pytest.approx(100.0)
     assert found["late"] == int(np.sum(seconds > 0.05)) and found["rtf"] == pytest.approx(1.01)
     assert len(found["timeline_ms"]) == 400 and sum(found["histogram"]["counts"]) == 1000
+    edges, counts = found["histogram"]["edges_ms"], found["histogram"]["counts"]
+    assert len(edges) == len(counts) + 1 and edges[0] <= 1.0 < edges[1] and edges[-2] <= 100.0 < edges[-1]
+    # All lie on one grid, so that one can be drawn over another.
+    other = HopTimes(3.0 * seconds, 0.05).as_dict()["histogram"]["edges_ms"]
+    common = [edge for edge in other if any(edge == pytest.approx(mine) for mine in edges)]
+    assert len(common) > 10 and edges[1] / edges[0] == pytest.approx(10 ** (1 / 20), rel=1e-5)
 
 
 def test_agreement_is_the_ratio_of_two_calls():
@@ -68,7 +79,8 @@ def test_a_report_holds_every_figure_and_is_json(report):
     assert report["schema"] == "rtae-bench" and report["version"] == 1
     assert 0.0 < report["measuring_overhead_us"] < 100.0
     assert system["size_bytes"] > 100 and system["nodes"] >= 4 and system["start_ms"] > 0 < system["first_hop_ms"]
-    assert system["error"] == 0.0 and 0.5 < system["agreement"] < 2.0 and system["file_times_real_time"] > 1.0
+    assert system["error"] == 0.0 and 0.5 < system["agreement"] < 2.0 and 0.3 < system["run_time"] < 10.0
+    assert system["file_times_real_time"] > 1.0
     assert set(system["streams"]["stream_us"]) == {str(size) for size in BATCHES}
     assert system["streams"]["batched"] >= system["streams"]["one_by_one"] > 0 < system["streams"]["all_cores"]
     assert {row["block"] for row in system["blocks"]} >= {64, 128, 480}
@@ -95,6 +107,24 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(report):
     assert not re.search(r"(src|href)\s*=\s*['\"](?!data:)", page) and "<script" not in page and "url(" not in page
     assert "a &amp; b" in page and "&lt;b&gt;: a path" in page
     assert to_html(report).count("data:image/svg+xml;base64,") == 3
+
+
+def test_pictures_show_every_load_that_a_system_was_under(report):
+    more = copy.deepcopy(report)
+    busy = more["systems"][0]["loads"] | {"cpu": HopTimes(np.full(200, 0.003), 0.0027).as_dict()}
+    more["systems"].append(more["systems"][0] | {"name": "another", "loads": busy})
+    figure = Figure()
+    _histogram(figure, more)
+    assert [axis.get_title(loc="left").partition(",")[0] for axis in figure.axes] == [
+        f"{name}: deadline 2.67 ms" for name in (report["systems"][0]["name"], "another")
+    ]
+    assert figure.axes[1].get_title(loc="left").endswith("100.0% cpu")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["idle", "cpu", "deadline"]
+    figure = Figure()
+    _timeline(figure, more)
+    shown = [axis.get_title(loc="left").partition(", ")[2] for axis in figure.axes if axis.axison]
+    assert shown == ["idle", "idle", "cpu"]
+    assert to_html(more).count("data:image/svg+xml;base64,") == 3
 
 
 def test_without_matplotlib_the_extra_is_named(report, monkeypatch):
@@ -166,6 +196,23 @@ def test_a_decoder_is_fed_codes_that_it_knows(build, tmp_path):
     assert np.any(stepper(Model(small, streams=2))(frames[0]))
 
 
-def test_a_foreign_network_is_timed_alone(tmp_path):
-    system = measure_system(lambda: Network(faulty_models.seamless(tmp_path / "a.onnx")), Extent(100, ("idle",)))
+@pytest.mark.parametrize("make", [faulty_models.seamless, layouts.silero_like, layouts.spectral_identity])
+def test_a_foreign_network_is_timed_alone(tmp_path, make):
+    path = make(tmp_path / "a.onnx")
+    extent = Extent(100, ("idle",))
+    system = measure_system(lambda: Network(path), extent) | measure_network(path, extent)
     assert system["name"] == "a (network only)" and system["loads"]["idle"]["hops"] == 100
+    assert system["size_bytes"] == path.stat().st_size and system["nodes"] >= 1 and system["operators"]
+    assert {row["threads"] for row in system["variants"]} == {1, 2} and 0.3 < system["agreement"] < 3.0
+    page = to_markdown(document([system], [], {}, 0.1))
+    assert "## Threads and providers" in page and f"| {system['nodes']} |" in page
+
+
+def test_a_provider_without_its_device_has_no_row(tmp_path, monkeypatch):
+    """onnxruntime takes the processor in its stead, and the row would be called by the wrong name."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["NoneSuch", "CPUExecutionProvider"])
+    monkeypatch.setattr(
+        speed, "open_session", lambda path, *, provider="CPUExecutionProvider", **options: open_session(path, **options)
+    )
+    found = measure_network(faulty_models.seamless(tmp_path / "a.onnx"), Extent(100, ("idle",)))
+    assert [row["provider"] for row in found["variants"]] == ["CPUExecutionProvider"] * 2

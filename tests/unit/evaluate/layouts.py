@@ -80,3 +80,29 @@ def dtln(folder: Path, *, width: int = 257) -> tuple[Path, Path]:
             {"quarter": np.float32(0.25)},
         ),
     )
+
+
+def silero_like(path: Path) -> Path:
+    """The loudest sample as a score, a state that stays, the rate as a number."""
+    state = [2, "B", 128]
+    infos = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("ReduceMax", ["input", "last"], ["output"], keepdims=1),
+        helper.make_node("Identity", ["state"], ["stateN"]),
+        helper.make_node("Identity", ["sr"], ["unused"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "silero",
+        [
+            infos("input", TensorProto.FLOAT, ["B", "T"]),
+            infos("state", TensorProto.FLOAT, state),
+            infos("sr", TensorProto.INT64, []),
+        ],
+        [infos("output", TensorProto.FLOAT, ["B", 1]), infos("stateN", TensorProto.FLOAT, state)],
+        [helper.make_tensor("last", TensorProto.INT64, [1], [1])],
+    )
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
+    )
+    return path
