@@ -64,6 +64,9 @@ const record = async (context, nodes, seconds) => {
 """
 
 
+STOPPED = "document.getElementById('status').textContent === 'Stopped.' && old.context.state === 'closed'"
+
+
 def text_of(samples):
     return base64.b64encode(np.asarray(samples, np.float32).tobytes()).decode()
 
@@ -353,6 +356,18 @@ def test_the_page_works_as_a_visitor_uses_it(page):
     page.evaluate("limit.value = 12; limit.dispatchEvent(new Event('input'))")
     assert page.evaluate("rtae.live.attenuationLimitDb") == 12
     assert page.inner_text("#limit-text") == "at most 12 dB"
+    page.evaluate("window.old = rtae")
+    page.click("text=Stop")
+    page.wait_for_function(STOPPED)
+    assert page.evaluate("old.microphone.mediaStream.active") is False and page.is_disabled("#limit")
+    page.click("text=Start")
+    page.wait_for_function("rtae !== old && rtae.live.stats.hops > 100")
+    assert page.evaluate("rtae.live.attenuationLimitDb") == 12
+
+
+def test_the_page_fits_a_telephone(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 @pytest.mark.parametrize("model", ["gain", *(name for (name, *rest) in hosts.SHIPPED if not rest)])
