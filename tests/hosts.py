@@ -1,4 +1,4 @@
-"""What hosts in other languages are compared with: the shipped models, and what Python makes of a recording."""
+"""What hosts in other languages are compared with: every shipped model, and what Python makes of a recording."""
 
 from __future__ import annotations
 
@@ -32,10 +32,28 @@ SHIPPED = _shipped()
 
 CHAINS = [*BUILT, *SHIPPED]
 
+CLASSIFIERS = ["classifier", *(name for name in shipped.available() if shipped.load(name).spec.kind == "classifier")]
+"""Models without sound of their own: one of :mod:`tests.models`, and the shipped ones."""
+
+_compared = {name for chain in [*SHIPPED, CLASSIFIERS[1:]] for name in chain}
+assert _compared == set(shipped.available()), "a shipped model is in no comparison of hosts"
+
 
 def files_of(chain: tuple[str, ...], build: Build) -> list[Path]:
     """Return the files of a chain."""
     return [build(name) if chain in BUILT else shipped.find(name) for name in chain]
+
+
+def classifier(name: str, build: Build) -> Path:
+    """Return the file of a classifier."""
+    return build(name) if name == "classifier" else shipped.find(name)
+
+
+def scores(file: Path, audio: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return what a classifier gives for each whole hop of a recording at its rate, of shape ``(hops, classes)``."""
+    model = Model(file)
+    hops = audio[: len(audio) // model.spec.hop * model.spec.hop].reshape(-1, 1, model.spec.hop)
+    return np.concatenate([model.classify_step(hop).copy() for hop in hops])
 
 
 def sample_rate(files: list[Path]) -> int:

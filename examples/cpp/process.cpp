@@ -18,9 +18,7 @@ int main(int argc, char** argv) try {
     double seconds = 0.0;
     for (size_t channel = 0; channel < wave.channels; ++channel) {
         rtae::Processor processor(models, block);
-        if (processor.sample_rate() != wave.sample_rate)
-            throw std::runtime_error("the model works at " + std::to_string(processor.sample_rate()) + " Hz, " + source +
-                                     " is at " + std::to_string(wave.sample_rate) + " Hz; convert it first");
+        require_rate(wave, source, processor.sample_rate());
         // The delay's worth of zeros at the end brings out what is still inside: output and input are then aligned.
         std::vector<float> signal((frames + processor.delay() + block - 1) / block * block);
         for (size_t at = 0; at < frames; ++at) signal[at] = wave.samples[at * wave.channels + channel];

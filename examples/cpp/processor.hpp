@@ -17,8 +17,8 @@
 
 namespace rtae {
 
-// Value of a field of the JSON object `text` itself, not of the objects inside it: the text of a number or a string.
-inline std::string json_field(const std::string& text, const std::string& name) {
+// Where the value of a field of the JSON object `text` itself begins, not of the objects inside it; npos without it.
+inline size_t json_value(const std::string& text, const std::string& name) {
     int depth = 0;
     for (size_t at = 0; at < text.size(); ++at) {
         if (text[at] == '{' || text[at] == '[') ++depth;
@@ -28,11 +28,31 @@ inline std::string json_field(const std::string& text, const std::string& name) 
         for (++at; at < text.size() && text[at] != '"'; ++at) at += text[at] == '\\';
         const size_t colon = text.find_first_not_of(" \t\r\n", at + 1);
         const bool is_key = colon != std::string::npos && text[colon] == ':';
-        if (depth != 1 || !is_key || text.compare(start, at - start, name) != 0 || at - start != name.size()) continue;
-        const size_t value = text.find_first_not_of(" \t\r\n\"", colon + 1);
-        return value == std::string::npos ? "" : text.substr(value, text.find_first_of(",}\" \t\r\n", value) - value);
+        if (depth == 1 && is_key && text.compare(start, at - start, name) == 0)
+            return text.find_first_not_of(" \t\r\n", colon + 1);
     }
-    return "";
+    return std::string::npos;
+}
+
+// Text of a number or a string; empty without it.
+inline std::string json_field(const std::string& text, const std::string& name) {
+    const size_t at = json_value(text, name);
+    if (at == std::string::npos) return "";
+    if (text[at] == '"') return text.substr(at + 1, text.find('"', at + 1) - at - 1);
+    return text.substr(at, text.find_first_of(",} \t\r\n", at) - at);
+}
+
+// A list of strings, escapes as they are written; empty without it.
+inline std::vector<std::string> json_strings(const std::string& text, const std::string& name) {
+    std::vector<std::string> found;
+    size_t at = json_value(text, name);
+    if (at == std::string::npos || text[at] != '[') return found;
+    while ((at = text.find_first_of("\"]", at + 1)) != std::string::npos && text[at] == '"') {
+        const size_t start = at + 1;
+        for (at = start; at < text.size() && text[at] != '"'; ++at) at += text[at] == '\\';
+        found.push_back(text.substr(start, at - start));
+    }
+    return found;
 }
 
 // One model file of any kind at work: what goes in, what comes out, and the state in two buffers that take turns.
@@ -40,7 +60,8 @@ class Model {
 public:
     size_t sample_rate = 0, hop = 0, delay = 0;
     std::string kind;
-    std::vector<float> audio, audio_out, limit{100.0f}, speech{0.0f}, latents;
+    std::vector<std::string> classes;  // of a classifier, in the order of its scores
+    std::vector<float> audio, audio_out, limit{100.0f}, speech{0.0f}, latents, scores;
     std::vector<int64_t> codes;
 
     explicit Model(const std::filesystem::path& file) : session_(environment(), file.c_str(), options()) {
@@ -58,11 +79,14 @@ public:
         audio_out.resize(hop);
         if (kind == "encoder" || kind == "decoder") codes.resize(number(spec, "codebooks"));
         if (kind == "vae-encoder" || kind == "vae-decoder") latents.resize(number(spec, "latent_size"));
+        if (kind == "classifier") classes = json_strings(spec, "classes");
+        scores.resize(classes.size());
         if (kind == "denoiser") bind({"audio", "attenuation_limit_db"}, {"audio_out", "speech"});
         else if (kind == "encoder") bind({"audio"}, {"codes"});
         else if (kind == "decoder") bind({"codes"}, {"audio_out"});
         else if (kind == "vae-encoder") bind({"audio"}, {"latents"});
         else if (kind == "vae-decoder") bind({"latents"}, {"audio_out"});
+        else if (kind == "classifier") bind({"audio"}, {"scores"});
         else throw std::runtime_error("the model is of a kind that is not known here: " + kind);
     }
 
@@ -97,6 +121,7 @@ private:
                       : name == "audio_out" ? audio_out
                       : name == "latents"   ? latents
                       : name == "speech"    ? speech
+                      : name == "scores"    ? scores
                                             : limit);
     }
 

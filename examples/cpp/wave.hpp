@@ -55,6 +55,18 @@ inline Wave read_wave(const std::string& path) {
     throw std::runtime_error(path + " has no audio in it");
 }
 
+inline float mono(const Wave& wave, size_t frame) {
+    float sum = 0.0f;
+    for (size_t channel = 0; channel < wave.channels; ++channel) sum += wave.samples[frame * wave.channels + channel];
+    return sum / static_cast<float>(wave.channels);
+}
+
+inline void require_rate(const Wave& wave, const std::string& path, size_t sample_rate) {
+    if (sample_rate != wave.sample_rate)
+        throw std::runtime_error("the model works at " + std::to_string(sample_rate) + " Hz, " + path + " is at " +
+                                 std::to_string(wave.sample_rate) + " Hz; convert it first");
+}
+
 inline void write_wave(const std::string& path, const Wave& wave) {
     const auto size = static_cast<uint32_t>(wave.samples.size() * sizeof(float));
     std::ofstream file(path, std::ios::binary);

@@ -6,19 +6,41 @@ const [FLOOR_DB, TOP_DB] = [-105, -30]; // darkest and brightest of the spectrog
 const LOWEST_DB = -70; // of a meter
 const PERIOD_MS = 30; // between two pictures
 const [LOWEST_HZ, HIGHEST_HZ] = [80, 20000];
+const TICKS_HZ = [250, 1000, 4000, 12000];
 const HEAT = ["#0b0d14", "#2a1658", "#7d2a78", "#d6496a", "#fb9f5b", "#fff3c4"];
 
+const CONTROLS = ["original", "clean", "limit"];
+
 const element = (id) => document.getElementById(id);
-let live;
+// The scale of the ear (mel), as a share of the picture's height from its top.
+const mel = (hz) => 2595 * Math.log10(1 + hz / 700);
+const height = (hz) => (mel(HIGHEST_HZ) - mel(hz)) / (mel(HIGHEST_HZ) - mel(LOWEST_HZ));
+let live, microphone;
+
+for (const ticks of document.querySelectorAll(".ticks")) {
+  for (const hz of TICKS_HZ) {
+    const tick = document.createElement("span");
+    tick.textContent = hz < 1000 ? `${hz} Hz` : `${hz / 1000} kHz`;
+    tick.style.top = `${100 * height(hz)}%`;
+    ticks.append(tick);
+  }
+}
 
 element("start").onclick = async () => {
   element("start").disabled = true;
-  try {
-    await start();
-  } catch (error) {
-    say(error.name === "NotAllowedError" ? "The page may not use the microphone: allow it, then start." : error.message);
-    element("start").disabled = false;
+  if (live) {
+    await stop();
+  } else {
+    try {
+      await start();
+      element("start").textContent = "Stop";
+    } catch (error) {
+      await stop();
+      const refused = error.name === "NotAllowedError";
+      say(refused ? "The page may not use the microphone: allow it, then start." : error.message);
+    }
   }
+  element("start").disabled = false;
 };
 
 for (const id of ["original", "clean"]) element(id).onchange = () => hear(id);
@@ -44,20 +66,25 @@ async function start() {
   const response = await fetch(MODEL);
   if (!response.ok) throw new Error(`cannot get ${MODEL}: ${response.status} ${response.statusText}`);
   const spec = readSpec(new Uint8Array(await response.arrayBuffer()));
-  const context = new AudioContext({ sampleRate: spec.sample_rate, latencyHint: "interactive" });
   // The browser's own noise suppression would be heard instead of ours.
   const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
-  const microphone = context.createMediaStreamSource(await navigator.mediaDevices.getUserMedia({ audio }));
+  const stream = await navigator.mediaDevices.getUserMedia({ audio });
+  const context = new AudioContext({ sampleRate: spec.sample_rate, latencyHint: "interactive" });
+  microphone = context.createMediaStreamSource(stream);
   live = await LiveProcessor.create(context, { model: MODEL, ort: ORT });
   microphone.connect(live.node).connect(context.destination);
-  for (const id of ["original", "clean", "limit"]) element(id).disabled = false;
+  for (const id of CONTROLS) element(id).disabled = false;
+  hear(element("clean").checked ? "clean" : "original");
+  element("limit").oninput();
   const views = [new View(context, microphone, "before"), new View(context, live.node, "after")];
   const show = (id, text) => (element(id).textContent = text);
   const ms = (samples) => ((1000 * samples) / spec.sample_rate).toFixed(1);
   show("latency", `${ms(live.latency)} ms`);
   say(`${spec.name}, ${spec.sample_rate / 1000} kHz, a hop is ${ms(spec.hop)} ms. Press A or B to compare.`);
   let drawn = 0;
+  const mine = live;
   const draw = (now) => {
+    if (live !== mine) return;
     requestAnimationFrame(draw);
     if (now - drawn < PERIOD_MS) return;
     drawn = now;
@@ -73,6 +100,16 @@ async function start() {
   Object.assign(window, { rtae: { context, microphone, live } });
 }
 
+async function stop() {
+  for (const id of CONTROLS) element(id).disabled = true;
+  live?.close();
+  microphone?.mediaStream.getTracks().forEach((track) => track.stop()); // the browser's sign of a recording goes out
+  await microphone?.context.close();
+  live = microphone = undefined;
+  element("start").textContent = "Start";
+  say("Stopped.");
+}
+
 class View {
   constructor(context, node, name) {
     this.analyser = new AnalyserNode(context, { fftSize: 2048, smoothingTimeConstant: 0 });
@@ -84,8 +121,7 @@ class View {
     this.samples = new Float32Array(this.analyser.fftSize);
     this.column = this.pen.createImageData(1, this.canvas.height);
     this.colours = heat();
-    // The scale of the ear (mel), highest row first.
-    const mel = (hz) => 2595 * Math.log10(1 + hz / 700);
+    // Highest row first.
     const bin = (row) => {
       const place = mel(HIGHEST_HZ) - (row / this.canvas.height) * (mel(HIGHEST_HZ) - mel(LOWEST_HZ));
       return Math.round(((700 * (10 ** (place / 2595) - 1)) / context.sampleRate) * this.analyser.fftSize);

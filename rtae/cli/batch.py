@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,7 @@ def run_batch(
                 progress.advance(task)
         except RtaeError:
             raise
-        except Exception as error:  # a worker that dies takes joblib's run along, with an error of its backend
+        except Exception as error:  # a cluster that loses too many workers takes joblib's run along, with its own error
             stopped = f"rtae: stopped, a worker died ({type(error).__name__}); the same command again goes on from here"
     for line in [*failures, stopped]:
         if line:
@@ -217,7 +218,7 @@ def _workers(jobs: int, dask: str | None, console: Console) -> Iterator[Any]:
 
     if dask is None:
         parallel["n_jobs"] = jobs
-        yield run
+        yield lambda todo: outlive(run, todo, jobs)
         return
     try:
         from distributed import Client
@@ -236,6 +237,38 @@ def _workers(jobs: int, dask: str | None, console: Console) -> Iterator[Any]:
         lost = before - set(client.scheduler_info(n_workers=-1)["workers"])
         if lost:
             console.print(f"rtae: {len(lost)} of {len(before)} workers lost on the way; the others did their files")
+
+
+def outlive(run: Callable[[list[Job]], Iterable[Result]], todo: Sequence[Job], jobs: int) -> Iterator[Result]:
+    """Yield a result for each job, whatever its worker dies of: a file that kills it fails alone.
+
+    A worker that dies takes the others of this machine along, and nobody knows with which file. So those that may have
+    been under way are tried one by one, and then the rest goes on as before.
+
+    Parameters
+    ----------
+    run : callable
+        Does jobs in order, `jobs` of them at once and as many waiting, in processes that are not this one.
+    todo : sequence of Job
+        What to do.
+    jobs : int
+        Number of processes.
+    """
+    left = {job.target: job for job in todo}
+    while left:
+        try:
+            for result in run(list(left.values())):
+                del left[result.target]
+                yield result
+        except BrokenProcessPool:
+            for job in list(left.values())[: 2 * jobs]:
+                try:
+                    (result,) = run([job])
+                except BrokenProcessPool:
+                    error = f"rtae: '{job.source}': the process that had it died; was there enough memory?"
+                    result = Result(job.source, job.target, "failed", error=error)
+                del left[job.target]
+                yield result
 
 
 @contextmanager

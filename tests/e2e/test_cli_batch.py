@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
 from rtae.cli import main
-from rtae.cli.batch import MANIFEST, Job, work
+from rtae.cli.batch import MANIFEST, Job, Result, outlive, work
 
 RATE = 48_000
 
@@ -152,6 +154,45 @@ def test_an_output_of_a_killed_run_is_not_that_of_a_newer_source(folder, tmp_pat
     captured = capfd.readouterr()
     assert captured.out.startswith("5 done, 0 skipped (done before), 1 failed, 0.0 s")
     assert "a.wav' exists and was kept" in captured.err
+
+
+def test_a_file_that_kills_its_worker_fails_alone():
+    todo = [Job(f"{number}", f"{number}", "model", None, False, "", True) for number in range(20)]
+    deadly, taken = {"0", "7", "8", "19"}, []
+
+    def run(jobs):
+        """Two processes: the second job of a pair is lost with the first, and the other way round."""
+        for place in range(0, len(jobs), 2):
+            pair = [job.source for job in jobs[place : place + 2]]
+            taken.extend(pair)
+            if deadly & set(pair):
+                raise BrokenProcessPool
+            yield from (Result(source, source, "done") for source in reversed(pair))
+
+    results = list(outlive(run, todo, 2))
+    assert sorted(int(result.source) for result in results) == list(range(20))
+    assert {result.source for result in results if result.status == "failed"} == deadly
+    assert all("died" in result.error for result in results if result.status == "failed")
+    assert {name: taken.count(name) for name in ("1", "7", "12")} == {"1": 2, "7": 2, "12": 1}
+
+
+def test_a_worker_that_is_killed_stops_nothing(tmp_path, build):
+    many_files(tmp_path / "in", 40, 1.0)
+    output = tmp_path / "out"
+    with start("rtae", "denoise", tmp_path / "in", "-o", output, "-m", build("compressor"), "--jobs", "2") as run:
+        wait_until(lambda: len(list(output.glob("*.wav"))) >= 5, "output")
+        made = {path.name: path.stat().st_mtime_ns for path in output.glob("*.wav")}
+        for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split():
+            if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGKILL)
+                break
+        else:
+            pytest.fail("there was no worker to kill")
+        out, err = run.communicate(timeout=120)
+    assert (run.returncode, err) == (0, ""), (out, err)
+    assert out.startswith("40 done, 0 skipped (done before), 0 failed")
+    assert {name: (output / name).stat().st_mtime_ns for name in made} == made
+    assert set(records(output)[1].values()) == {1}
 
 
 def test_a_cluster_that_loses_a_worker_does_every_file_once(tmp_path, build):

@@ -19,6 +19,7 @@ from rtae.analysis import Meter, analyze
 from rtae.audio import AudioReader, AudioWriter
 from rtae.codec import Codec
 from rtae.codec.files import decode, encode
+from rtae.generate import prior
 from rtae.integrations.pcm import PcmDenoiser
 from rtae.listen import Listener
 from rtae.live import FakeBackend, FileBackend, LiveStream
@@ -29,6 +30,8 @@ from rtae.net.sockets import Listener as SocketListener
 from rtae.net.sockets import bind, clock, connect
 from rtae.processor import Bypass, Delay, Gain
 from rtae.segment import SoundSegmenter, SpeechSegmenter
+from rtae.vae import Autoencoder
+from tests import models
 from tests.unit.codec.conftest import pair
 
 __all__ = ["pair"]
@@ -126,6 +129,22 @@ def sound_segmenter(build, pair, recording):
     one.flush()
 
 
+def speech_segmenter(build, pair, recording):
+    one = SpeechSegmenter(build("compressor"))
+    one.process(np.full(4800, 0.1, np.float32))
+    one.flush()
+
+
+def autoencoder_and_generator(build, pair, recording):
+    both = recording.with_name("vae")
+    if not both.with_name("vae-encoder.onnx").exists():
+        models.vae_encoder(both.with_name("vae-encoder.onnx"))
+        models.vae_decoder(both.with_name("vae-decoder.onnx"))
+    vae = Autoencoder(both)
+    assert vae.encode(np.full(4800, 0.1, np.float32)).mean.any()
+    assert len(prior(vae).read(4800)) == 4800
+
+
 def sender_and_receiver(build, pair, recording):
     """Both ends of a wire: files, sockets, the listening thread."""
     model = pair(RATE, HOP)
@@ -196,6 +215,15 @@ def live_stream_in_this_process(build, pair, recording):
         assert stream.stats.blocks == 1
 
 
+def live_stream_looked_at(build, pair, recording):
+    backend = FakeBackend()
+    with LiveStream(build("compressor"), backend=backend, block_size=128) as stream:
+        tap = stream.tap()
+        place, _, _ = tap.since(-1)
+        backend.step()
+        assert len(tap.since(place)[1]) == 128 and stream.events() is not None
+
+
 def live_stream_with_codec(build, pair, recording):
     backend = FakeBackend()
     options = {"mode": "denoise+codec", "codec": pair(RATE, HOP), "kbps": KBPS}
@@ -212,8 +240,9 @@ def live_stream_on_the_file_clock(build, pair, recording):
 
 KINDS = [
     denoiser, shipped_denoiser, processors, codec, coded_recording, classifying_listener, sound_segmenter,
+    speech_segmenter, autoencoder_and_generator,
     sender_and_receiver, stream_of_16_bit_samples, pipecat_filter, livekit_processor, analysis, sound_files,
-    live_stream_in_this_process, live_stream_with_codec, live_stream_on_the_file_clock,
+    live_stream_in_this_process, live_stream_looked_at, live_stream_with_codec, live_stream_on_the_file_clock,
 ]  # fmt: skip
 
 

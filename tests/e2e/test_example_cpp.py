@@ -14,6 +14,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 import rtae
+from rtae.model import Model
 from tests import hosts
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,37 @@ def test_output_is_that_of_python(programs, tmp_path, build, noisy, chain):
     ours, ours_rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
     assert ours_rate == rate and ours.shape == audio.shape and np.abs(ours).max() > 0.01
     np.testing.assert_allclose(ours, hosts.expected(files, audio), atol=FULL_SCALE, rtol=0)
+
+
+@pytest.mark.parametrize("name", hosts.CLASSIFIERS)
+def test_scores_are_those_of_python(programs, tmp_path, build, noisy, name):
+    file = hosts.classifier(name, build)
+    spec = Model(file).spec
+    audio = resample_poly(noisy, spec.sample_rate, 48_000).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", audio, spec.sample_rate, "FLOAT")
+    done = command(programs / "rtae_classify", file, tmp_path / "in.wav")
+    assert done.returncode == 0, done.stderr
+    header, *lines = done.stdout.splitlines()
+    assert header.split(",") == ["seconds", *spec.classes]
+    table = np.array([line.split(",") for line in lines], float)
+    expected = hosts.scores(file, audio)
+    assert len(table) == len(audio) // spec.hop and expected.std() > 0.01
+    np.testing.assert_allclose(table[:, 0], np.arange(len(table)) * spec.hop / spec.sample_rate, atol=6e-4)
+    np.testing.assert_allclose(table[:, 1:], expected, atol=FULL_SCALE, rtol=FULL_SCALE)
+    whole = np.exp(expected.mean(axis=0, dtype=float))
+    likely = whole.max() / whole.sum()
+    assert done.stderr == f"{spec.classes[int(whole.argmax())]}, {100 * likely:.0f} %\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "audio", "complaint"),
+    [("compressor", "good.wav", "is no classifier"), ("classifier", "good.wav", "48000 Hz; convert it first")],
+)
+def test_what_cannot_be_classified_is_one_line(programs, tmp_path, build, noisy, model, audio, complaint):
+    soundfile.write(tmp_path / audio, noisy[:4800], 48_000, "FLOAT")
+    done = command(programs / "rtae_classify", build(model), tmp_path / audio)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr and done.stderr.startswith("rtae_classify: ") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("chain", [("delay",), ("gain",), *hosts.BUILT[2:], *hosts.SHIPPED], ids="+".join)

@@ -243,6 +243,19 @@ def test_closing_the_window_leaves_the_stream_to_the_tray(program, window):
     assert window.isVisible()
 
 
+def test_what_opens_while_the_window_closes_is_closed_too(program, streams):
+    streams.open_now.clear()
+    player = Player(streams)
+    player.start(Options())
+    until(program, lambda: streams.asked)
+    closing = threading.Thread(target=player.close)
+    closing.start()
+    until(program, lambda: not player._wishes.empty())
+    streams.open_now.set()
+    closing.join()
+    assert player.stream is None and streams.backend is not None
+
+
 def test_a_hundred_windows_leave_no_thread(program, build):
     before = threading.active_count()
     for _ in range(100):

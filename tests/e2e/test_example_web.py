@@ -3,10 +3,14 @@
 import base64
 import functools
 import http.server
+import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +64,9 @@ const record = async (context, nodes, seconds) => {
 """
 
 
+STOPPED = "document.getElementById('status').textContent === 'Stopped.' && old.context.state === 'closed'"
+
+
 def text_of(samples):
     return base64.b64encode(np.asarray(samples, np.float32).tobytes()).decode()
 
@@ -92,6 +99,8 @@ def site(tmp_path_factory, build):
         files = [build("gain")] if chain == ("gain",) else hosts.files_of(chain, build)
         for name, file in zip(chain, files, strict=True):
             shutil.copy(file, folder / f"{name}.onnx")
+    for name in hosts.CLASSIFIERS:
+        shutil.copy(hosts.classifier(name, build), folder / f"{name}.onnx")
     (folder / "foreign.onnx").write_bytes(b"\x08\x0a\x3a\x00")
     (folder / "cut.onnx").write_bytes((folder / "compressor.onnx").read_bytes()[:-20])
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
@@ -101,6 +110,32 @@ def site(tmp_path_factory, build):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_one_command_of_the_readme_works():
+    assert "$ examples/web/run.sh\n" in (SOURCE / "README.md").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port)}
+    with subprocess.Popen(
+        [SOURCE / "run.sh"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        try:
+            address = run.stdout.readline().decode().strip()
+            assert address == f"http://localhost:{port}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline and run.poll() is None
+                    time.sleep(0.05)
+            assert page == (SOURCE / "index.html").read_text()
+            model = urllib.request.urlopen(f"http://127.0.0.1:{port}/denoise.onnx").read()
+            assert model == (ROOT / "models" / "denoise.onnx").read_bytes()
+        finally:
+            run.kill()
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +211,31 @@ def check_sides(page, files, names, audio):
     print(f"{same:.5f} of the codes are Python's")
     assert same > 0.999
     np.testing.assert_allclose(samples_of(found["sound"]), sound, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", hosts.CLASSIFIERS)
+def test_scores_are_those_of_python(page, build, noisy, name):
+    file = hosts.classifier(name, build)
+    spec = Model(file).spec
+    audio = resample_poly(noisy, spec.sample_rate, RATE).astype(np.float32)
+    code = """async ([model, text]) => {
+      const classifier = await load("Model", [model]);
+      const { hop, classes } = classifier.spec;
+      const audio = decode(text);
+      const scores = [];
+      for (let at = 0; at + hop <= audio.length; at += hop) {
+        scores.push(...(await classifier.step({ audio: audio.slice(at, at + hop) })).scores);
+      }
+      return { classes, scores: encode(Float32Array.from(scores)) };
+    }"""
+    found = page.evaluate(code, [f"{name}.onnx", text_of(audio)])
+    assert found["classes"] == list(spec.classes)
+    expected = hosts.scores(file, audio)
+    assert expected.std() > 0.01
+    # Scores have no full scale: the largest of them stands for it.
+    difference = np.abs(samples_of(found["scores"]).reshape(expected.shape) - expected).max() / np.abs(expected).max()
+    print(f"{difference:.1e}")
+    assert difference <= 1e-5
 
 
 @pytest.mark.parametrize(
@@ -296,6 +356,18 @@ def test_the_page_works_as_a_visitor_uses_it(page):
     page.evaluate("limit.value = 12; limit.dispatchEvent(new Event('input'))")
     assert page.evaluate("rtae.live.attenuationLimitDb") == 12
     assert page.inner_text("#limit-text") == "at most 12 dB"
+    page.evaluate("window.old = rtae")
+    page.click("text=Stop")
+    page.wait_for_function(STOPPED)
+    assert page.evaluate("old.microphone.mediaStream.active") is False and page.is_disabled("#limit")
+    page.click("text=Start")
+    page.wait_for_function("rtae !== old && rtae.live.stats.hops > 100")
+    assert page.evaluate("rtae.live.attenuationLimitDb") == 12
+
+
+def test_the_page_fits_a_telephone(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 @pytest.mark.parametrize("model", ["gain", *(name for (name, *rest) in hosts.SHIPPED if not rest)])

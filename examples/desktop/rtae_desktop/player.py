@@ -100,7 +100,7 @@ class Player(QObject):
             stream.attenuation_limit_db = value
 
     def _work(self) -> None:
-        while not self._leaving:
+        while True:
             options = self._wishes.get()
             while not self._wishes.empty():
                 options = self._wishes.get()
@@ -109,6 +109,8 @@ class Player(QObject):
                 stream.close()
             if options is None:
                 self.changed.emit("stopped")
+                if self._leaving:
+                    return
                 continue
             self.changed.emit("opening")
             try:

@@ -105,6 +105,10 @@ class Spectrogram(QWidget):
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
+        for second in range(1, round(SHOWN_S)):
+            x = area.width() * second / SHOWN_S
+            painter.setPen(QColor(255, 255, 255, 30))
+            painter.drawLine(QPointF(x, area.height() - 5), QPointF(x, area.height()))
         low, high = mel(LOWEST_HZ), mel(HIGHEST_HZ)
         for tick in _TICKS_HZ:
             y = area.height() * (high - mel(tick)) / (high - low)

@@ -25,6 +25,7 @@ STYLE = f"""
 QMainWindow, QMenu {{ background: {BACK}; }}
 QFrame#card {{ background: {CARD}; border: 1px solid {LINE}; border-radius: 10px; }}
 QLabel {{ background: transparent; }}
+QLabel:disabled {{ color: {MUTED}; }}
 QLabel#title {{ font-size: 20px; font-weight: 700; }}
 QLabel#muted {{ color: {MUTED}; font-size: 12px; }}
 QLabel#pill {{ border-radius: 11px; padding: 3px 12px; background: {LINE}; color: {MUTED}; font-size: 12px; }}
@@ -50,6 +51,11 @@ QSlider::sub-page:horizontal {{ background: {ACCENT}; border-radius: 2px; }}
 QSlider::handle:horizontal {{ background: {TEXT}; width: 16px; margin: -6px 0; border-radius: 8px; }}
 QMenu::item {{ padding: 6px 24px; }}
 QMenu::item:selected {{ background: {LINE}; }}
+QMenu::item:disabled {{ color: {MUTED}; }}
+QMenu::indicator {{ width: 8px; height: 8px; margin-left: 8px; border-radius: 4px; border: 1px solid {MUTED}; }}
+QMenu::indicator:checked {{ background: {ACCENT}; border-color: {ACCENT}; }}
+QMenu {{ border: 1px solid {LINE}; }}
+QMenu::separator {{ height: 1px; background: {LINE}; margin: 4px 8px; }}
 """
 
 

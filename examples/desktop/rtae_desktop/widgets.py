@@ -16,12 +16,12 @@ FALL_DB = 0.6
 
 
 class Meter(QWidget):
-    """A level in dBFS as a standing bar, with a mark at its recent peak."""
+    """A level in dBFS as a standing bar with a mark at its recent peak, and as a number below."""
 
     def __init__(self) -> None:
         super().__init__()
         self._level = self._peak = LOWEST_DB
-        self.setFixedWidth(14)
+        self.setFixedWidth(26)
 
     def show_level(self, level_db: float) -> None:
         """Show a level."""
@@ -34,7 +34,15 @@ class Meter(QWidget):
         """Paint the bar."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(self.rect())
+        whole = QRectF(self.rect())
+        font = painter.font()
+        font.setPixelSize(11)
+        painter.setFont(font)
+        if self._level > LOWEST_DB:
+            painter.setPen(QColor(theme.MUTED))
+            text = f"{self._level:.0f}".replace("-", "\N{MINUS SIGN}")
+            painter.drawText(whole, Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignHCenter, text)
+        area = whole.adjusted(6, 0, -6, -18)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(theme.BACK))
         painter.drawRoundedRect(area, 5, 5)
@@ -48,7 +56,7 @@ class Meter(QWidget):
         mark = area.height() * self._peak / LOWEST_DB
         painter.setBrush(QColor(theme.TEXT))
         if self._peak > LOWEST_DB:
-            painter.drawRect(QRectF(2, min(mark, area.height() - 4), area.width() - 4, 2))
+            painter.drawRect(QRectF(area.left() + 2, min(mark, area.height() - 4), area.width() - 4, 2))
 
 
 class Switch(QAbstractButton):

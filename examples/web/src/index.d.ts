@@ -1,12 +1,14 @@
 /** What a model file says of itself; the fields are those of models/README.md. */
 export interface ModelSpec {
   format_version: number;
-  kind: "denoiser" | "encoder" | "decoder" | "vae-encoder" | "vae-decoder";
+  kind: "denoiser" | "encoder" | "decoder" | "vae-encoder" | "vae-decoder" | "classifier";
   name: string;
   sample_rate: number;
   hop: number;
   delay: number;
   state_size: number;
+  /** What a classifier tells apart, in the order of its scores. */
+  classes?: string[];
   [field: string]: unknown;
 }
 
@@ -21,6 +23,7 @@ export interface Values {
   latents?: Float32Array;
   audio_out?: Float32Array;
   speech?: Float32Array;
+  scores?: Float32Array;
 }
 
 /** One model file of any kind, with the state of one stream: one side of a codec, for example. */

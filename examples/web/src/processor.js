@@ -21,6 +21,7 @@ const KINDS = {
   decoder: { takes: ["codes"], gives: ["audio_out"] },
   "vae-encoder": { takes: ["audio"], gives: ["latents"] },
   "vae-decoder": { takes: ["latents"], gives: ["audio_out"] },
+  classifier: { takes: ["audio"], gives: ["scores"] },
 };
 
 export class Model {
