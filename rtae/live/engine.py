@@ -343,7 +343,9 @@ class _Meter:
 
     @staticmethod
     def _follow(field: npt.NDArray[np.float64], value: float, share: float) -> None:
-        field[0] += share * (value - field[0])
+        # What a device may hand over after an overrun has no power that fits a number: it must not stay for ever.
+        if math.isfinite(value):
+            field[0] += share * (value - field[0])
 
 
 def ring_pair(slots: int, block: int, channels: int, memory: memoryview | None = None) -> tuple[TaggedRing, TaggedRing]:

@@ -183,6 +183,17 @@ def test_nan_and_infinity_reach_neither_processor_nor_ear():
     np.testing.assert_array_equal(played, delayed(np.where(np.isfinite(audio), audio, 0), BLOCK))
 
 
+def test_a_sample_beyond_any_scale_is_forgotten_by_the_meters():
+    backend = FakeBackend()
+    with LiveStream(Gated(), backend=backend, block_size=480) as stream:
+        backend.step(np.full((480, 1), 1e30, np.float32))
+        for _ in range(300):
+            backend.step(np.full((480, 1), 0.1, np.float32))
+        assert stream.stats.level_in_db == pytest.approx(-20.0, abs=0.1)
+        assert stream.stats.level_out_db == pytest.approx(-20.0, abs=0.1)
+        assert stream.stats.clipped == 1
+
+
 def test_an_exception_in_the_processor_leaves_dry_signal_and_an_event():
     processor = Gated(delay=10, gain=-1.0)
     backend = FakeBackend()
