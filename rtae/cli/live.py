@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rtae.errors import DeviceError
+from rtae.live.devices import Side, choose, devices, is_number
 from rtae.live.modes import MODES
 from rtae.live.settings import Settings, load_settings, save_settings, settings_path
 from rtae.live.view import stepped_strength
@@ -25,13 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "denoise"
 
-DEFAULTS = {
-    "input": "system default",
-    "output": "system default",
-    "model": DEFAULT_MODEL,
-    "attenuation_limit_db": "none",
-}
-"""What a setting of None means."""
+DEFAULTS = {"input": "default", "output": "default", "model": DEFAULT_MODEL, "attenuation_limit_db": "none"}
+"""How a person calls a setting of None, on the command line too: a setting from the file is taken back that way."""
 
 _VIEW_PERIOD_S = 0.1
 _LINE_PERIOD_S = 1.0
@@ -40,7 +37,7 @@ _LINE_PERIOD_S = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_stream_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number or part of its name")
+    parser.add_argument("-o", "--output", metavar="DEVICE", help="output device: number, part of its name, or default")
     parser.add_argument(
         "--mode", metavar="MODE", help=f"run a codec, too, and switch with the c key: {', '.join(MODES)}"
     )
@@ -60,13 +57,13 @@ def add_stream_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fallback", action="append", metavar="MODEL", help="lighter model for overload (default: the shipped one)"
     )
-    parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number or part of its name")
+    parser.add_argument("-i", "--input", metavar="DEVICE", help="input device: number, part of its name, or default")
     parser.add_argument("--latency", type=_target, default="low", help="low, safe or a total in ms (default: low)")
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate (default: the device's own)")
     parser.add_argument("--channels", type=int, default=1, help="channels to process (default: 1)")
     parser.add_argument("--block", type=int, metavar="SAMPLES", help="block size (default: the best for the model)")
     parser.add_argument(
-        "--attenuation-limit", type=float, metavar="DB", help="attenuate noise by at most this (default: no limit)"
+        "--attenuation-limit", type=_limit, metavar="DB", help="attenuate noise by at most this, or none"
     )
     parser.add_argument("--duration", type=float, metavar="S", help="stop after this many seconds")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of the view")
@@ -79,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show_config:
         _show_config(saved, settings)
         return 0
+    # Numbers change when devices come and go: what is remembered is a name.
+    settings = dataclasses.replace(
+        settings, input=_named(settings.input, "input"), output=_named(settings.output, "output")
+    )
     modes = {name: getattr(arguments, name) for name in ("mode", "codec", "kbps", "loss")}
     stream = open_stream(settings, arguments, **modes)
     beside = _events(arguments) if arguments.events else None
@@ -91,33 +92,49 @@ def run(arguments: argparse.Namespace) -> int:
 
 def merged(saved: Settings, arguments: argparse.Namespace) -> Settings:
     """Return the saved settings with what the command line says in their place."""
+    model = arguments.model
     given = {
         "input": arguments.input,
         "output": getattr(arguments, "output", None),
-        "model": arguments.model,
+        # Whoever starts from these settings later does so in another folder.
+        "model": str(Path(model).resolve()) if model and Path(model).is_file() else model,
         "attenuation_limit_db": arguments.attenuation_limit,
     }
-    return dataclasses.replace(saved, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(
+        saved, **{name: None if value in (DEFAULTS[name], math.inf) else value for name, value in given.items()}
+    )
+
+
+def _named(wanted: str | None, side: Side) -> str | None:
+    return choose(devices(), wanted, side).full_name if is_number(wanted) else wanted
 
 
 def open_stream(settings: Settings, arguments: argparse.Namespace, **options: Any) -> LiveStream:
     """Open the stream that settings and arguments ask for."""
     from rtae.live import LiveStream
 
-    return LiveStream(
-        settings.model or DEFAULT_MODEL,
-        **{
-            "input": settings.input,
-            "output": settings.output,
-            "sample_rate": arguments.rate,
-            "channels": arguments.channels,
-            "block_size": arguments.block,
-            "latency": arguments.latency,
-            "fallbacks": arguments.fallback,
-            "attenuation_limit_db": settings.attenuation_limit_db,
-            **options,
-        },
-    )
+    try:
+        return LiveStream(
+            settings.model or DEFAULT_MODEL,
+            **{
+                "input": settings.input,
+                "output": settings.output,
+                "sample_rate": arguments.rate,
+                "channels": arguments.channels,
+                "block_size": arguments.block,
+                "latency": arguments.latency,
+                "fallbacks": arguments.fallback,
+                "attenuation_limit_db": settings.attenuation_limit_db,
+                **options,
+            },
+        )
+    except DeviceError as error:
+        for side in ("input", "output"):
+            remembered = getattr(settings, side)
+            if getattr(arguments, side, None) is None and f"{side} device {remembered!r}" in str(error):
+                raise DeviceError(f"{error} ('{remembered}' is from last time: --{side} default)") from None
+        raise
 
 
 def _show_config(saved: Settings, settings: Settings) -> None:
@@ -289,7 +306,17 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 def _percent(text: str) -> float:
-    return float(text.removesuffix("%")) / 100
+    try:
+        return float(text.removesuffix("%")) / 100
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percent") from None
+
+
+def _limit(text: str) -> float:
+    try:
+        return math.inf if text == DEFAULTS["attenuation_limit_db"] else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of decibels nor none") from None
 
 
 def _target(text: str) -> Target:

@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import sys
 
-from rtae.cli.live import DEFAULT_MODEL, add_stream_arguments, merged, open_stream, watch
+from rtae.cli.live import DEFAULTS, add_stream_arguments, merged, open_stream, watch
+from rtae.live.devices import is_number
 from rtae.live.settings import Settings, load_settings, save_settings
 
 
@@ -33,19 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
     stream = open_stream(settings, arguments, output=None, virtual_microphone=True)
     status = watch(stream, duration_s=arguments.duration, as_json=arguments.json)
     if sys.stdout.isatty() and not arguments.json:
-        save_settings(dataclasses.replace(settings, attenuation_limit_db=stream.attenuation_limit_db))
+        chosen = stream.input_name if is_number(settings.input) else settings.input
+        save_settings(dataclasses.replace(settings, input=chosen, attenuation_limit_db=stream.attenuation_limit_db))
     return status
 
 
 def _service_arguments(settings: Settings, arguments: argparse.Namespace) -> list[str]:
     """Return the arguments that make the service do what this command line would."""
-    words = ["--model", settings.model or DEFAULT_MODEL, "--latency", str(arguments.latency)]
-    for flag, value in (
-        ("--input", settings.input),
-        ("--attenuation-limit", settings.attenuation_limit_db),
-        ("--rate", arguments.rate),
-        ("--block", arguments.block),
-    ):
+    # Defaults are said, too: the settings may be others at the next login.
+    words = ["--latency", str(arguments.latency)]
+    for name, flag in (("model", "--model"), ("input", "--input"), ("attenuation_limit_db", "--attenuation-limit")):
+        value = getattr(settings, name)
+        words += [flag, str(DEFAULTS[name] if value is None else value)]
+    for flag, value in (("--rate", arguments.rate), ("--block", arguments.block)):
         if value is not None:
             words += [flag, str(value)]
     for model in arguments.fallback or ():

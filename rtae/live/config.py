@@ -56,6 +56,10 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         check_target(self.latency)
+        for name in ("sample_rate", "channels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} is {value}; give at least 1, or leave it out")
         if self.mode is not None:
             mode_place(self.mode, MODES)
         elif self.codec is not None or self.kbps is not None or self.loss:

@@ -109,7 +109,7 @@ def choose(found: Sequence[Device], wanted: int | str | None, side: Side) -> Dev
     able = [device for device in found if device.channels(side)]
     if not able:
         raise DeviceError(f"this machine has no {side} device; connect one, or start the sound server")
-    if isinstance(wanted, str) and wanted.strip().lstrip("-").isdecimal():
+    if isinstance(wanted, str) and is_number(wanted):
         wanted = int(wanted)
     if wanted is None:
         # PortAudio knows no default where its first host API has no devices.
@@ -127,3 +127,8 @@ def choose(found: Sequence[Device], wanted: int | str | None, side: Side) -> Dev
     if matches:
         raise DeviceError(f"{side} device {wanted!r} is ambiguous; choose one by its number: {listed}")
     raise DeviceError(f"there is no {side} device {wanted!r}; there are: {listed}")
+
+
+def is_number(wanted: int | str | None) -> bool:
+    """Whether a device is asked for by its number."""
+    return isinstance(wanted, int) or (isinstance(wanted, str) and wanted.strip().lstrip("-").isdecimal())

@@ -37,6 +37,9 @@ HISTORY_S = 0.5
 CATCH_UP_S = 0.02
 """How far behind its deadline the worker may be and still catch up hop by hop; beyond, it skips to the newest block."""
 
+LOUDEST = 100.0
+"""Input beyond this, 40 dB over full scale, is memory a sound system never filled, or no number: it becomes silence."""
+
 _POLL_S = 0.1
 _LOAD_MEMORY_S = 0.5
 _PROCESSED, _DRY, _REMOVED = range(len(LISTEN))
@@ -96,6 +99,7 @@ class Engine:
         self.heard, self.made = ring_pair(slots, plan.block, plan.channels, memory)
         self._player = _Player(self.heard, self.made, plan, self._lag)
         self._mix = ChannelMix(plan.input_channels, plan.channels, plan.sample_rate / plan.block)
+        self._size = np.zeros((plan.block, plan.channels), np.float32)
         self._bad = np.zeros((plan.block, plan.channels), np.bool_)
         # A binary semaphore: releasing it never waits, so the callback may.
         self._wake = threading.Lock()
@@ -139,7 +143,8 @@ class Engine:
             number = int(board.blocks[0])
             slot = self.heard.slot(number)
             self._mix.apply(indata, slot)
-            np.isfinite(slot, out=self._bad)
+            np.abs(slot, out=self._size)
+            np.less_equal(self._size, LOUDEST, out=self._bad)
             np.logical_not(self._bad, out=self._bad)
             np.copyto(slot, 0.0, where=self._bad)
             self.heard.publish(number)
@@ -343,7 +348,9 @@ class _Meter:
 
     @staticmethod
     def _follow(field: npt.NDArray[np.float64], value: float, share: float) -> None:
-        field[0] += share * (value - field[0])
+        # What a processor makes may have no power that fits a number: it must not stay for ever.
+        if math.isfinite(value):
+            field[0] += share * (value - field[0])
 
 
 def ring_pair(slots: int, block: int, channels: int, memory: memoryview | None = None) -> tuple[TaggedRing, TaggedRing]:

@@ -9,8 +9,8 @@ import threading
 from rtae.errors import DeviceError
 from rtae.live import graph
 from rtae.live.backend import BlockHandler, OpenedStream, StreamRequest
-from rtae.live.devices import Device, choose, devices
-from rtae.live.portaudio import PortAudioBackend, is_number
+from rtae.live.devices import Device, choose, devices, is_number
+from rtae.live.portaudio import PortAudioBackend
 from rtae.live.virtual_mic import DESCRIPTION, SINK, SOURCE, VirtualMicrophone
 
 ALSA_DEVICE = "pulse"

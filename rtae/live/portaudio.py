@@ -10,7 +10,8 @@ from typing import Any
 
 from rtae.errors import DeviceError
 from rtae.live.backend import Audio, BlockHandler, OpenedStream, StreamRequest
-from rtae.live.devices import Device, choose, devices, portaudio
+from rtae.live.backlog import Backlog
+from rtae.live.devices import Device, choose, devices, is_number, portaudio
 from rtae.live.split import SplitStream
 
 PROBE_S = 0.4
@@ -18,6 +19,9 @@ PROBE_S = 0.4
 
 LONGEST_BURST_S = 0.05
 """Bursts beyond this are stalls of the machine, not a habit of the sound system."""
+
+USUAL_RATE = 48_000
+"""Rate of sound servers and of the shipped models, in hertz."""
 
 LONGEST_LATENCY_S = 10.0
 """A device that reports more reports nonsense: on JACK the sum around a loop of clients overflows its counter."""
@@ -45,10 +49,26 @@ class PortAudioBackend:
         self._handler: BlockHandler | None = None
         self._stopping = False
         self._calls: list[float] = []
+        self._backlog = Backlog()
+        self._queued = False
 
     def native_rate(self, input: int | str | None, output: int | str | None) -> int:
-        """Return the rate the output device prefers, in hertz."""
-        return choose(devices(), output, "output").sample_rate
+        """Return the rate the output device prefers, in hertz.
+
+        On ALSA that is 44100 for whatever can do it, also where a server that runs at another rate is behind:
+        :data:`USUAL_RATE` is taken instead where both devices have it.
+        """
+        found = devices()
+        sink, source = choose(found, output, "output"), choose(found, input, "input")
+        if {source.host_api, sink.host_api} != {"ALSA"} or sink.sample_rate == USUAL_RATE:
+            return sink.sample_rate
+        sounddevice = portaudio()
+        try:
+            sounddevice.check_input_settings(source.index, samplerate=USUAL_RATE)
+            sounddevice.check_output_settings(sink.index, samplerate=USUAL_RATE)
+        except sounddevice.PortAudioError:
+            return sink.sample_rate
+        return USUAL_RATE
 
     def open(self, request: StreamRequest) -> OpenedStream:
         """Open both devices; see :class:`rtae.live.backend.Backend`."""
@@ -63,7 +83,7 @@ class PortAudioBackend:
             "device": (source.index, sink.index),
             "channels": channels,
             "dtype": "float32",
-            "latency": "low" if request.low_latency else "high",
+            "latency": "low" if request.low_latency and not self._backlog.unsteady else "high",
             "callback": self._callback,
             "finished_callback": self._finished,
             "clip_off": True,
@@ -78,6 +98,9 @@ class PortAudioBackend:
         except (sounddevice.PortAudioError, ValueError) as error:
             raise DeviceError(_refusal(error, source, sink, request)) from None
         input_latency, output_latency = (_samples(value, request.sample_rate) for value in self._stream.latency)
+        # Only ALSA leads to servers that queue, and has times that can be trusted.
+        self._queued = self._split is None and source.host_api == "ALSA"
+        self._backlog.begin((input_latency + output_latency) / request.sample_rate, request.block / request.sample_rate)
         try:
             self._run()
             if not request.burst:
@@ -172,6 +195,9 @@ class PortAudioBackend:
         if self._split is not None:
             xruns += self._split.take_flows()
         handler.callback(indata, outdata, xruns)
+        if self._queued and self._backlog.note(times.outputBufferDacTime - times.inputBufferAdcTime):
+            self._queued = False
+            handler.lost(f"the sound system holds back {1e3 * self._backlog.held_s:.0f} ms of audio")
 
     def _finished(self) -> None:
         if self._handler is not None and not self._stopping:
@@ -217,11 +243,6 @@ def usual_burst(calls: Sequence[float], period_s: float) -> int:
 def _samples(reported_s: float, sample_rate: int) -> int:
     """Return a reported latency in samples, 0 if it is none that a device can have."""
     return round(reported_s * sample_rate) if 0.0 <= reported_s <= LONGEST_LATENCY_S else 0
-
-
-def is_number(wanted: int | str | None) -> bool:
-    """Whether a device is asked for by its number."""
-    return isinstance(wanted, int) or (isinstance(wanted, str) and wanted.strip().isdecimal())
 
 
 def _reason(error: Exception) -> str:

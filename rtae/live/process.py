@@ -24,6 +24,7 @@ from rtae.live.board import BOARD_BYTES, Board
 from rtae.live.config import StreamConfig, StreamFacts
 from rtae.live.engine import ring_pair
 from rtae.live.memory import SharedMemory
+from rtae.live.priority import raise_priorities
 from rtae.live.report import Event, Latency
 from rtae.live.session import RETRY_S
 from rtae.live.tagged import TaggedRing
@@ -203,6 +204,8 @@ class EngineProcess:
         if self._child is not None:
             self._child.kill()
         self._child = _Child(self._again, self._memory)
+        # Silence lasts until it has started: on a busy machine it need not wait for its turn.
+        raise_priorities(self._child.process.pid)
         return self._child.open()
 
 

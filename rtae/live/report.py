@@ -173,9 +173,11 @@ class Watcher:
         if failures > self._failures:
             events.append(Event("failed", f"the processor failed, the stream goes on without it: {failure}"))
         elif late > self._late and not self._covering:
-            events.append(Event("late", f"{late - self._late} blocks came too late, dry signal took over"))
+            events.append(Event("late", f"{_count(late - self._late, 'block')} came too late, dry signal took over"))
         if xruns > self._xruns:
-            events.append(Event("xrun", f"the sound system reported {xruns - self._xruns} under- or overflows"))
+            events.append(
+                Event("xrun", f"the sound system reported {_count(xruns - self._xruns, 'under- or overflow')}")
+            )
         if late > self._late:
             self._covering = True
         elif self._covering:
@@ -196,3 +198,7 @@ class Watcher:
 def decibels(power: float) -> float:
     """Return a power in decibels, :data:`SILENCE_DB` for silence."""
     return 10.0 * math.log10(power) if power > 1e-12 else SILENCE_DB
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

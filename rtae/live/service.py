@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
+import re
 import shutil
 import subprocess
 import sys
@@ -51,9 +51,7 @@ def install(arguments: Sequence[str]) -> str:
     """
     _check()
     path = unit_path()
-    # systemd reads % and $ itself.
-    words = [sys.executable, "-m", "rtae", "mic", *arguments]
-    command = shlex.join(words).replace("%", "%%").replace("$", "$$")
+    command = " ".join(map(_quoted, (sys.executable, "-m", "rtae", "mic", *arguments)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with AtomicFile(path) as beside:
@@ -84,6 +82,14 @@ def uninstall() -> str:
         raise ParameterError(f"cannot remove '{path}': {error.strerror}") from None
     _systemctl("daemon-reload")
     return f"removed {path}"
+
+
+def _quoted(word: str) -> str:
+    """Quote for systemd, whose rules are not a shell's: quotes around a whole word only, escapes, % and $ doubled."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[\w@%$+=:,./-]+", word, re.ASCII):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _check() -> None:

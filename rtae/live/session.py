@@ -62,7 +62,7 @@ class Session:
             channels=processor.channels,
             input=config.input,
             output=config.output,
-            low_latency=config.latency == "low",
+            low_latency=config.latency != "safe",
             burst=config.burst,
         )
         opened = backend.open(request)
@@ -181,7 +181,7 @@ class Session:
         if not reason:
             return []
         self._away = True
-        self._tried_s = now
+        self._tried_s = now - RETRY_S  # it may only have to be opened anew: try at once
         self._backend.stop()
         return [Event("lost", f"{reason}; waiting for it to come back")]
 

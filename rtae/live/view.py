@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -35,7 +36,11 @@ _SPECTRUM_RANGE_DB = (-90.0, -20.0)
 _REMOVED_RANGE_DB = (0.0, 36.0)
 _COLUMN = 2
 
-_EVENTS_SHOWN = 4
+WIDTH = 78
+
+_EVENTS_SHOWN, _EVENT_LINES = 4, 7
+"""Newest events, and lines for them: with all the others 24 at most."""
+
 _EVENT_STYLES = {
     **dict.fromkeys(("recovered", "back", "restarted"), "green"),
     **dict.fromkeys(("late", "xrun", "step"), "yellow"),
@@ -103,9 +108,25 @@ class View:
         heard = {"processed": "", "dry": "   BYPASS", "removed": "   HEARING WHAT IS REMOVED"}[stream.listen]
         mode = "" if stream.mode is None else f"    mode {stream.mode}"
         facts.add_row("strength", strength(stream.attenuation_limit_db) + mode + heard)
-        events = Text("\n").join(Text(e.message, style=_EVENT_STYLES.get(e.kind, "red")) for e in self._events)
-        title = f"rtae: {stream.input_name} -> {stream.name} -> {stream.output_name}"
-        return Panel(Group(levels, facts, events), title=Text(title), subtitle=KEYS, width=78)
+        return Panel(Group(levels, facts, self._newest()), title=Text(self._title()), subtitle=KEYS, width=WIDTH)
+
+    def _title(self) -> str:
+        """Name devices and model; long names of devices are cut, so that all three are there."""
+        stream = self._stream
+        source, sink = stream.input_name, stream.output_name
+        room = WIDTH - 8 - len(f"rtae:  -> {stream.name} -> ")
+        share = max(room - min(len(source), len(sink)), room // 2)
+        return f"rtae: {_cut(source, share)} -> {stream.name} -> {_cut(sink, share)}"
+
+    def _newest(self) -> Text:
+        """Return the newest events, as many as there is room for."""
+        shown: list[Text] = []
+        for event in reversed(self._events):
+            lines = textwrap.wrap(event.message, WIDTH - 4)
+            if len(shown) + len(lines) > _EVENT_LINES:
+                break
+            shown[:0] = [Text(line, style=_EVENT_STYLES.get(event.kind, "red")) for line in lines]
+        return Text("\n").join(shown)
 
     def line(self) -> str:
         """Return the view as of now in one line."""
@@ -141,6 +162,10 @@ def stepped_strength(limit_db: float | None, step: int) -> float | None:
     else:
         place = max((index for index, item in enumerate(ladder) if item < value), default=0)
     return STRENGTHS_DB[place]
+
+
+def _cut(name: str, size: int) -> str:
+    return name if len(name) <= size else f"{name[: size - 3]}..."
 
 
 def _bar(share: float, style: str) -> ProgressBar:

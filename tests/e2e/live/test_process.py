@@ -84,20 +84,12 @@ def test_a_killed_engine_is_replaced_and_audio_is_back_at_the_same_latency(on_se
         begin, back = longest_silence(heard[latency : len(audio)])
         silences.append((back - begin) / RATE)
         assert silences[-1] > 0.01  # the death was heard
-        # The new process cannot be there before this machine, as busy as it is, has started one.
-        if silences[-1] < max(2.0, 4.0 * seconds_to_start()):
+        if silences[-1] < 2.0:
             assert windows_right(heard[back:], audio[back:], latency) > 0.5
             assert statistics.mode(best_delay(heard[back:], audio[back:], 4_000)) == latency
             print(f"audio was back after {silences[-1]:.2f} s")
             return
     pytest.fail(f"silent for {silences} s after the kill")
-
-
-def seconds_to_start():
-    """Time an interpreter with the engine's libraries takes to start: under half a second when nothing else runs."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import numpy, onnxruntime, rtae"], check=True)
-    return time.monotonic() - began
 
 
 def kill_after(seconds, pid):
@@ -182,24 +174,32 @@ def quick_server(tmp_path_factory):
     server.close()
 
 
+HABITS = ("idle", "loop", "collect")
+TURNS, TURN_S = 30, 2
+"""A minute of each habit, in turns: what else goes on on the machine meets all alike."""
+
+
 def test_a_busy_host_is_not_heard(quick_server, build):
-    """A minute in turns of 2 s: the quieter half of the turns of each habit counts, the machine is shared."""
     tried = []
     for _ in range(TRIES):
-        with host(quick_server, build("identity"), 2, *(["idle", "loop", "collect"] * 10)) as process:
-            _, *turns = process.stdout.read().splitlines()
+        with host(quick_server, build("identity"), TURN_S, *(HABITS * TURNS)) as process:
+            _, *lines = process.stdout.read().splitlines()
             assert process.wait(20) == 0
-        counted = {habit: {} for habit in ("idle", "loop", "collect")}
-        for habit, kinds in counted.items():
-            mine = [turn for turn in map(json.loads, turns) if turn["habit"] == habit]
-            assert len(mine) == 10 and all(turn["blocks"] > 500 for turn in mine)
-            for kind in ("late", "xruns"):
-                kinds[kind] = sum(sorted(turn[kind] for turn in mine)[:5])
-        tried.append(counted)
-        idle = counted["idle"]
-        if all(counted[habit][kind] <= idle[kind] + 3 for habit in ("loop", "collect") for kind in idle):
+        turns = [json.loads(line) for line in lines]
+        assert [turn["habit"] for turn in turns] == [*HABITS] * TURNS and all(turn["blocks"] > 500 for turn in turns)
+        found = {
+            (habit, kind): sorted(turn[kind] for turn in turns if turn["habit"] == habit)
+            for habit in HABITS
+            for kind in ("late", "xruns")
+        }
+        # Where the idle host, too, is disturbed by what others do, the quieter half of the turns is compared.
+        disturbed = any(sum(found["idle", kind]) > 3 for kind in ("late", "xruns"))
+        counted = {key: sum(counts[: TURNS // 2] if disturbed else counts) for key, counts in found.items()}
+        tried.append({"disturbed": disturbed} | {" ".join(key): count for key, count in counted.items()})
+        print(tried[-1])
+        if all(count <= counted["idle", kind] + 3 for (_, kind), count in counted.items()):
             return
-    pytest.fail(f"late and xruns in the quieter half: {tried}")
+    pytest.fail(f"late and xruns: {tried}")
 
 
 QUIET_S, LOADED_S = 3.0, 30.0

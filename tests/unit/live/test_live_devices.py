@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtae.cli import main
+from rtae.cli import live, main
 from rtae.errors import DeviceError, StreamStateError
 from rtae.live import LiveStream
 from rtae.live import portaudio as portaudio_module
 from rtae.live.devices import choose, devices
+from rtae.live.settings import load_settings
 from rtae.processor import Delay
 
 DEVICES = [
@@ -26,6 +27,10 @@ DEVICES = [
     {"name": "USB Camera", "hostapi": 0, "max_input_channels": 1, "max_output_channels": 0},
     {"name": "Headset", "hostapi": 1, "max_input_channels": 1, "max_output_channels": 1},
 ]
+
+
+TIMES = types.SimpleNamespace(inputBufferAdcTime=9.999, outputBufferDacTime=10.003)
+"""Of a callback whose audio lies in the sound system as long as it reports."""
 
 
 class PortAudioError(Exception):
@@ -141,6 +146,23 @@ def test_the_stream_asks_for_float_blocks_and_reports_latency_in_samples(sound):
     assert Stream.opened[0].closed
 
 
+@pytest.mark.parametrize("has", ["both", "input", "neither"])
+def test_alsa_is_asked_for_48_khz_where_it_would_run_at_44_100_hz(sound, has):
+    def check(able):
+        def settings(device, samplerate):
+            assert (device, samplerate) == (0, 48_000)
+            if not able:
+                raise PortAudioError("Invalid sample rate")
+
+        return settings
+
+    sound.query_devices = lambda: [{**device, "default_samplerate": 44_100.0} for device in DEVICES]
+    sound.check_input_settings, sound.check_output_settings = check(has != "neither"), check(has == "both")
+    backend = portaudio_module.PortAudioBackend()
+    assert backend.native_rate("built-in", "built-in") == (48_000 if has == "both" else 44_100)
+    assert backend.native_rate("headset, jack", "headset, jack") == 44_100
+
+
 @pytest.mark.parametrize("nonsense", [2**32 / 48_000, -0.02, float("nan"), float("inf")])
 def test_a_latency_no_device_can_have_counts_as_not_reported(sound, monkeypatch, nonsense):
     monkeypatch.setattr(Stream, "reported", (nonsense, 0.003))
@@ -157,7 +179,7 @@ def test_device_flags_become_xruns_and_a_vanished_device_is_opened_again(sound):
             input_overflow=True, input_underflow=False, output_underflow=True, output_overflow=False
         )
         out = np.full((64, 2), np.nan, np.float32)
-        options["callback"](np.zeros((64, 2), np.float32), out, 64, None, flags)
+        options["callback"](np.zeros((64, 2), np.float32), out, 64, TIMES, flags)
         assert stream.stats.xruns == 2 and np.all(out == 0)
         options["finished_callback"]()
         deadline = time.monotonic() + 20
@@ -166,6 +188,28 @@ def test_device_flags_become_xruns_and_a_vanished_device_is_opened_again(sound):
             time.sleep(0.02)
         assert stream.active
     assert [event.kind for event in stream.events()][:2] == ["xrun", "lost"]
+
+
+def test_a_sound_system_that_holds_audio_back_is_opened_anew_and_given_more_room(sound):
+    late = types.SimpleNamespace(inputBufferAdcTime=9.0, outputBufferDacTime=10.0)
+    seen = []
+    with LiveStream(
+        Delay(0), input="built-in", output="built-in", block_size=4_800, on_event=seen.append, latency=150.0
+    ) as stream:
+        latency = stream.latency
+        for turn in range(3):
+            callback = Stream.opened[turn].options["callback"]
+            for times in [TIMES] * 20 + [late] * 10:
+                assert [event.kind for event in seen] == ["lost", "back"] * turn
+                callback(np.zeros((4_800, 2), np.float32), np.zeros((4_800, 2), np.float32), 4_800, times, None)
+                assert stream._runner.engine.wait_idle(10.0)
+            deadline = time.monotonic() + 20
+            while len(seen) < 2 * turn + 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        assert stream.latency == latency
+    assert seen[0].message == "the sound system holds back 1000 ms of audio; waiting for it to come back"
+    assert [opened.options["latency"] for opened in Stream.opened] == ["low", "low", "high", "high"]
 
 
 def test_two_devices_are_two_streams_with_a_bridge_between(sound):
@@ -208,6 +252,30 @@ def test_a_started_stream_is_not_started_twice_and_a_closed_one_never(sound):
         stream.start()
 
 
+def test_a_number_is_remembered_as_a_name_and_a_remembered_device_that_is_gone_is_told_so(
+    sound, build, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    started = []
+    monkeypatch.setattr(live, "watch", lambda stream, **options: started.append(stream) or 0)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("rtae.live.LiveStream", lambda model, **options: LiveStream(Delay(0), **in_process(options)))
+    assert main(["live", "-i", "2", "-o", "0"]) == 0
+    assert load_settings().input == "USB Camera, ALSA" and load_settings().output == "Built-in [Analog], ALSA"
+    started.pop().close()
+    sound.found = DEVICES[:2]
+    assert main(["live"]) == 2
+    assert "('USB Camera, ALSA' is from last time: --input default)" in capsys.readouterr().err
+    assert main(["live", "-i", "default"]) == 0
+    assert load_settings().input is None
+    started.pop().close()
+
+
+def in_process(options):
+    return {name: options[name] for name in ("input", "output")}
+
+
 def test_without_portaudio_live_says_what_to_install_and_files_still_work(tmp_path, build):
     # A module of that name in front of the real one; the engine process inherits the path.
     (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")')
@@ -215,7 +283,7 @@ def test_without_portaudio_live_says_what_to_install_and_files_still_work(tmp_pa
         import sys
         model, noisy, clean, path = sys.argv[1:]
         sys.path.insert(0, path)
-        from rtae.cli import main
+        from rtae.cli import live, main
         print(main(["devices"]), main(["live", "-m", model]), main(["denoise", noisy, "-o", clean, "-m", model]))
     """
     noisy, clean = tmp_path / "noisy.wav", tmp_path / "clean.wav"

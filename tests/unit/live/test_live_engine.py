@@ -171,16 +171,28 @@ def test_channel_counts_are_mapped(inputs, channels, outputs):
     np.testing.assert_allclose(played, delayed(outer, BLOCK), atol=1e-6)
 
 
-def test_nan_and_infinity_reach_neither_processor_nor_ear():
+def test_what_is_no_sound_reaches_neither_processor_nor_ear():
     backend = FakeBackend()
     audio = signal(10)
-    audio[100], audio[200] = np.nan, np.inf
+    audio[100], audio[200], audio[300], audio[301] = np.nan, np.inf, -1e8, 99.0
     with LiveStream(Gated(), backend=backend, block_size=BLOCK) as stream:
         played = play(backend, audio)
         stream.bypass = True
         dry = play(backend, audio)
     assert np.all(np.isfinite(played)) and np.all(np.isfinite(dry))
-    np.testing.assert_array_equal(played, delayed(np.where(np.isfinite(audio), audio, 0), BLOCK))
+    np.testing.assert_array_equal(played, delayed(np.where(np.abs(audio) < 100, audio, 0), BLOCK))
+
+
+def test_a_result_beyond_any_scale_is_forgotten_by_the_meters():
+    backend = FakeBackend()
+    processor = Gated(gain=1e30)
+    with LiveStream(processor, backend=backend, block_size=480) as stream:
+        backend.step(np.full((480, 1), 0.1, np.float32))
+        processor.gain = np.float32(0.1)
+        for _ in range(300):
+            backend.step(np.full((480, 1), 0.1, np.float32))
+        assert stream.stats.level_in_db == pytest.approx(-20.0, abs=0.1)
+        assert stream.stats.level_out_db == pytest.approx(-40.0, abs=0.1)
 
 
 def test_an_exception_in_the_processor_leaves_dry_signal_and_an_event():

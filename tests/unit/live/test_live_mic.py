@@ -61,19 +61,23 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_service_is_written_switched_on_and_removed(home, capsys):
+def test_the_service_is_written_switched_on_and_removed(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    (home / "50%.onnx").touch()
     program = home / "bin" / "systemctl"
     program.write_text(f'#!/bin/sh\necho "$@" >> {home}/calls\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert (
-        main(["mic", "--install-service", "--model", "50%.onnx", "--input", "USB Mic", "--attenuation-limit", "12"])
+        main(
+            ["mic", "--install-service", "--model", "50%.onnx", "--input", "Ann's $5 Mic", "--attenuation-limit", "12"]
+        )
         == 0
     )
     unit = home / "config" / "systemd" / "user" / "rtae-mic.service"
     command = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
     assert command == (
-        f"ExecStart={sys.executable} -m rtae mic --model 50%%.onnx --latency low"
-        " --input 'USB Mic' --attenuation-limit 12.0"
+        f"ExecStart={sys.executable} -m rtae mic --latency low --model {home}/50%%.onnx"
+        ' --input "Ann\'s $$5 Mic" --attenuation-limit 12.0'
     )
     assert "runs now and at every login" in capsys.readouterr().out
     assert main(["mic", "--uninstall-service"]) == 0
@@ -91,6 +95,9 @@ def test_the_service_is_written_switched_on_and_removed(home, capsys):
 def test_without_systemd_the_unit_is_written_and_the_command_told(home, capsys):
     assert main(["mic", "--install-service"]) == 0
     assert "systemctl --user enable --now rtae-mic.service" in capsys.readouterr().out
+    # What it runs with does not change with the settings.
+    unit = home / "config" / "systemd" / "user" / "rtae-mic.service"
+    assert "mic --latency low --model denoise --input default --attenuation-limit none\n" in unit.read_text()
 
 
 def test_a_service_needs_a_system_that_has_them_and_a_place_to_write(home, monkeypatch, capsys):

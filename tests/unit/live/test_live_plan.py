@@ -6,6 +6,7 @@ import pytest
 
 from rtae.errors import ParameterError
 from rtae.live import FakeBackend, LiveStream
+from rtae.live.config import StreamConfig
 from rtae.live.plan import choose_block, headroom_blocks
 from rtae.live.portaudio import usual_burst
 from rtae.processor import Delay
@@ -73,3 +74,10 @@ def calls(pattern):
 )
 def test_bursts_are_told_from_stalls(pattern, burst):
     assert usual_burst(calls(pattern), PERIOD) == burst
+
+
+@pytest.mark.parametrize("name", ["sample_rate", "channels"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_rate_and_channels_are_at_least_one(name, value):
+    with pytest.raises(ParameterError, match=f"{name} is {value}; give at least 1"):
+        StreamConfig("denoise", **{name: value})

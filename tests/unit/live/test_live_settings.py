@@ -76,7 +76,32 @@ def test_show_config_tells_values_and_origins(config, capsys):
     assert lines == [
         f"settings file: {config}",
         "input: USB (file)",
-        "output: system default (default)",
+        "output: default (default)",
         "model: other.onnx (command line)",
         "attenuation_limit_db: 9.0 (command line)",
     ]
+
+
+def test_the_command_line_takes_back_what_the_file_says(config, capsys):
+    save_settings(Settings(input="USB", output="HDMI", model="other.onnx", attenuation_limit_db=12.0))
+    flags = ["-i", "default", "-o", "default", "-m", "denoise", "--attenuation-limit", "none"]
+    assert main(["live", "--show-config", *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "input: default (default)",
+        "output: default (default)",
+        "model: denoise (default)",
+        "attenuation_limit_db: none (default)",
+    ]
+
+
+def test_a_model_file_is_remembered_wherever_the_next_stream_is_started(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.onnx").touch()
+    assert main(["live", "--show-config", "-m", "mine.onnx"]) == 0
+    assert f"model: {tmp_path}/mine.onnx (command line)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["loud", ""])
+def test_a_limit_that_is_none_of_them_is_refused(config, word, capsys):
+    assert main(["live", "--show-config", "--attenuation-limit", word]) == 2
+    assert "is neither a number of decibels nor none" in capsys.readouterr().err

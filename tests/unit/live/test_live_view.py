@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -56,6 +57,30 @@ def test_the_view_fits_a_small_terminal_and_shows_what_matters():
     assert "13.0 ms = input device 1.0 + model 0.0 + hop wait 0.0 + headroom 10.0" in text
     assert "event 8" in text and "event 4" not in text
     assert "BYPASS" in text
+
+
+@pytest.mark.parametrize("long_ones", [(True, True), (True, False), (False, True)])
+def test_long_names_and_messages_leave_the_small_terminal_whole(long_ones):
+    names = {
+        f"{side}_name": f"Built-in Audio Analog Stereo of the {side} side, Family 17h Controller" if is_long else "USB"
+        for side, is_long in zip(("input", "output"), long_ones, strict=True)
+    }
+    with LiveStream(Gated(), backend=FakeBackend(input_latency=4_800, output_latency=9_600), block_size=480) as stream:
+        stream._runner.facts = dataclasses.replace(stream._runner.facts, **names)
+        view = View(stream)
+        for index in range(4):
+            view.add(Event("note", f"event {index}: {'a long story ' * 11}"))
+        console = Console(width=80, height=24, file=io.StringIO(), force_terminal=False)
+        console.print(view.render())
+    lines = console.file.getvalue().splitlines()
+    assert 20 <= len(lines) <= 23 and max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).replace("│", " ").split())
+    # The newest in whole, no piece of an older one; all three names; the keys.
+    assert "event 3:" in text and "event 2:" in text and text.count("a long story") == 22
+    for name, is_long in zip(names.values(), long_ones, strict=True):
+        assert (f"{name[:15]}" if is_long else f"{name}") in lines[0]
+    assert " -> Gated -> " in lines[0] and ("..." in lines[0])
+    assert "q quit" in lines[-1]
 
 
 def test_the_strength_steps_through_its_ladder_and_stays_at_the_ends():
