@@ -72,7 +72,7 @@ class CodecReport:
             for result in self.results
             if result.latency is not None and not result.latency.agrees
         ]
-        return delays + setbacks(self.results)
+        return delays + setbacks(self.results, self.seed)
 
     @property
     def _measures(self) -> list[str]:

@@ -152,22 +152,34 @@ def evaluate_codecs(
     return [first, *(tally.result(metrics, seed) for tally in tallies)]
 
 
-def setbacks(results: Sequence[CodecResult]) -> list[str]:
-    """Return one line for each measure that a codec's next higher bit rate did not better."""
+def setbacks(results: Sequence[CodecResult], seed: int = 0) -> list[str]:
+    """Return one line for each measure that a codec's next higher bit rate did not better.
+
+    Beside the mean gain stands its confidence interval over the recordings, each held against itself: an interval
+    around zero says that the measure cannot tell the two apart.
+    """
     lines = []
     for family in dict.fromkeys(result.family for result in results):
         points = sorted((result for result in results if result.family == family), key=lambda result: result.kbps)
         for before, after in itertools.pairwise(points):
-            for name, estimate in after.means.items():
-                former, metric = before.means[name], CODEC_METRICS[name]
-                if estimate is None or former is None:
-                    continue
-                gain = (estimate.mean - former.mean) * (1 if metric.higher_is_better else -1)
-                if not gain > 0:
+            for name in after.means:
+                metric = CODEC_METRICS[name]
+                gain = bootstrap(
+                    [_gain(before.scores[each], scores, name) for each, scores in after.scores.items()], seed
+                )
+                if gain is not None and not gain.mean > 0:
                     lines.append(
-                        f"{metric.label} of {after.name} is no better than that of {before.name} ({gain:+.3f})"
+                        f"{metric.label} of {after.name} is no better than that of {before.name} "
+                        f"({gain.mean:+.3f}, 95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
                     )
     return lines
+
+
+def _gain(before: Scores, after: Scores, name: str) -> float | None:
+    former, latter = before[name], after[name]
+    if former is None or latter is None:
+        return None
+    return latter - former if CODEC_METRICS[name].higher_is_better else former - latter
 
 
 def code_use(codec: ModelCodec, pairs: Sequence[Pair], *, noisy: bool = False) -> list[dict[str, float]]:

@@ -26,6 +26,8 @@ NOISE_FROM_HZ = 4000.0
 frame to frame for want of one is heard as tones. (Perceptual noise substitution, as in AAC: Schulz, "Improving audio
 codecs by noise substitution", 1996.)"""
 NOISE_FRAMES = 128
+STRIDE = 8
+"""Most parts that the transform of a single frame is taken in."""
 
 
 def _constant(value: np.ndarray) -> nn.Buffer:
@@ -96,6 +98,45 @@ class Trunk(nn.Module):
         return self.out_norm(x), new
 
 
+class Spectrum(nn.Module):
+    """The windowed Fourier transform of real frames (time, batch, size): real and imaginary parts of all bins.
+
+    Of many frames it is one product with a matrix. Of a single one, as in streaming, reading that matrix takes most of
+    the time; the transform is then taken in two steps (Cooley and Tukey, "An algorithm for the machine calculation of
+    complex Fourier series", 1965): :data:`STRIDE` transforms of every ``STRIDE``-th sample, which share a small matrix,
+    then for every bin the sum of theirs, turned.
+    """
+
+    def __init__(self, window: np.ndarray) -> None:
+        super().__init__()
+        size = len(window)
+        self.bins = size // 2 + 1
+        spectrum = np.fft.rfft(np.eye(size) * window)
+        self.whole = _constant(np.concatenate([spectrum.real, spectrum.imag], axis=1))
+        self.stride = next(stride for stride in range(STRIDE, 0, -1) if size % stride == 0)
+        part = size // self.stride
+        self.window = _constant(window)
+        small = np.fft.fft(np.eye(part))
+        self.small = _constant(np.concatenate([small.real, small.imag], axis=1))
+        repeats = self.bins // part + 1
+        turns = np.exp(-2j * np.pi * np.outer(np.arange(repeats * part), np.arange(self.stride)) / size)
+        turns = turns.reshape(repeats, part, self.stride).transpose(0, 2, 1)  # (repeats, stride, part)
+        # (real and imaginary out times repeats, stride times real and imaginary in, part)
+        real, imaginary = (np.stack(pair, axis=2) for pair in ((turns.real, -turns.imag), (turns.imag, turns.real)))
+        self.turns = _constant(np.concatenate([real, imaginary]).reshape(2 * repeats, 2 * self.stride, part))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real and imaginary parts (time, batch, bins) of ``frames``."""
+        time, batch, size = frames.shape
+        if time > 1:
+            real, imaginary = _exact(frames, self.whole).chunk(2, dim=2)
+            return real, imaginary
+        parts = (frames * self.window).reshape(batch, size // self.stride, self.stride).transpose(1, 2)
+        parts = _exact(parts, self.small).reshape(batch, 1, 2 * self.stride, size // self.stride)
+        both = (parts * self.turns).sum(dim=2).reshape(1, batch, 2, -1)[..., : self.bins]
+        return both[:, :, 0], both[:, :, 1]
+
+
 class Encoder(nn.Module):
     """From samples to one latent vector a hop; the state is the samples before, then the trunk's."""
 
@@ -103,8 +144,7 @@ class Encoder(nn.Module):
         super().__init__()
         c = self.config = config
         window = windows(c.analysis, c.hop, c.synthesis)[0]
-        spectrum = np.fft.rfft(np.eye(c.analysis) * (window / np.sqrt(np.square(window).sum())))
-        self.transform = _constant(np.concatenate([spectrum.real, spectrum.imag], axis=1))
+        self.spectrum = Spectrum(window / np.sqrt(np.square(window).sum()))
         self.enter = nn.Linear(3 * (c.analysis // 2 + 1) + c.analysis + 1, c.width)
         self.trunk = Trunk(c.width, c.encoder_blocks, c.kernel)
         self.leave = nn.Linear(c.width, c.latent)
@@ -123,7 +163,7 @@ class Encoder(nn.Module):
 
     def _features(self, frames: Tensor) -> Tensor:
         """Return, for ``frames`` (time, batch, analysis), their compressed spectra, their shapes and their levels."""
-        real, imaginary = _exact(frames, self.transform).chunk(2, dim=2)
+        real, imaginary = self.spectrum(frames)
         energy = (real.square() + imaginary.square()).clamp_min(ENERGY_FLOOR)
         gain = energy**-0.35
         power = frames.square().mean(dim=2, keepdim=True).clamp_min(QUIETEST_POWER)
@@ -221,4 +261,4 @@ class Codec(nn.Module):
 
 def initial_state(part: Encoder | Decoder, batch: int) -> Tensor:
     """Return the fresh state of ``batch`` streams: zeros."""
-    return part.transform.new_zeros(batch, sum(part.state_sizes))
+    return part.enter.weight.new_zeros(batch, sum(part.state_sizes))

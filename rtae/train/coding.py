@@ -98,7 +98,7 @@ class CodingTask:
     @torch.no_grad()
     def _start_codebooks(self, codec: Codec, quantizer: ResidualQuantizer) -> None:
         """Start the codebooks from the latents of examples to come: one batch has too few for so many codes."""
-        device = codec.encoder.transform.device
+        device = codec.encoder.enter.weight.device
         latents = []
         for step in range(int(quantizer.draws), int(quantizer.draws) + START_BATCHES):
             audio = self._whole(own_part(self.batch(step, 0, self.config.optim.batch)[0])).to(device)
@@ -119,7 +119,7 @@ class CodingTask:
         """Log validation examples before and after, and how well the bottleneck is used."""
         assert isinstance(net, CodingNet)
         noisy, clean = self.validation_batch(0)
-        noisy = self._whole(noisy).to(net.codec.encoder.transform.device)
+        noisy = self._whole(noisy).to(net.codec.encoder.enter.weight.device)
         self._show_bottleneck(net.codec, noisy, log, step)
         estimate, _ = self._run(net, noisy[:SHOWN])
         rate = self.mixer.sample_rate

@@ -94,38 +94,38 @@ class ResidualQuantizer(nn.Module):
         multi-stage VQ of LPC parameters for 4 kb/s speech coding", 1993). As the bit rate is chosen later, the sequence
         is taken whose errors after every stage have the smallest sum.
         """
-        rows, size = latent.shape
-        residual = latent.unsqueeze(1)  # (rows, candidates, size)
-        energy = 0.5 * residual.square().sum(dim=2, keepdim=True)
+        rows, size, width = latent.shape[0], 2**self.bits, 1
+        first = torch.arange(rows, device=latent.device).unsqueeze(1)
+        # (rows * width, self.size + 1): the one at the end meets the codes' energies in the product with a codebook and
+        # adds the same to the error of every candidate
+        residual = F.pad(latent, (0, 1), value=1.0)
+        energy = residual.square().sum(dim=1, keepdim=True)
         errors = torch.zeros_like(energy)
-        parents, found = [], []
+        found = first[:, :0]
         for stage in range(self.stages):
             codebook = self.codebooks[stage]
-            distance = energy - residual @ codebook.t() + 0.5 * codebook.square().sum(dim=1)
+            scores = torch.cat([-2 * codebook, codebook.square().sum(dim=1, keepdim=True)], dim=1)
             # of the stages to come, each is guessed to leave half of this error
-            rank = (errors + (1 + 0.5 * (self.stages - 1 - stage)) * distance).reshape(rows, -1)
-            best = torch.topk(rank, min(CANDIDATES, rank.shape[1]), dim=1, largest=False, sorted=False).indices
-            parent = torch.div(best, codebook.shape[0], rounding_mode="trunc")
-            code = best - parent * codebook.shape[0]
-            energy = distance.reshape(rows, -1).gather(1, best).unsqueeze(2)
-            errors = errors.squeeze(2).gather(1, parent).unsqueeze(2) + energy
-            residual = residual.gather(1, parent.unsqueeze(2).expand(-1, -1, size)) - F.embedding(code, codebook)
-            parents.append(parent)
-            found.append(code)
-        place = errors.squeeze(2).argmin(dim=1, keepdim=True)
-        path = []
-        for parent, code in zip(reversed(parents), reversed(found), strict=True):
-            path.append(code.gather(1, place))
-            place = parent.gather(1, place)
-        return torch.cat(path[::-1], dim=1)
+            weight = 1 + 0.5 * (self.stages - 1 - stage)
+            rank = torch.addmm(errors / weight + energy, residual, scores.t()).reshape(rows, width * size)
+            best = torch.topk(rank, min(CANDIDATES, width * size), dim=1, largest=False, sorted=False).indices
+            code = (best & (size - 1)).flatten()
+            # looked up, which is cheaper in ONNX than to divide
+            parent = torch.arange(width, device=latent.device).repeat_interleave(size)[best]
+            parent = (first * width + parent).flatten()
+            width = best.shape[1]
+            residual = F.embedding(parent, residual) - F.embedding(code, F.pad(codebook, (0, 1)))
+            energy = residual.square().sum(dim=1, keepdim=True)
+            errors = F.embedding(parent, errors) + energy
+            found = torch.cat([F.embedding(parent, found), code.unsqueeze(1)], dim=1)
+        place = errors.reshape(rows, width).argmin(dim=1) + first.squeeze(1) * width
+        return F.embedding(place, found)
 
     def latent(self, codes: Tensor) -> Tensor:
         """Return the latent (rows, size) of ``codes`` (rows, stages); a stage of code -1 adds nothing."""
-        parts = [
-            self.codebooks[stage][codes[:, stage].clamp_min(0)] * (codes[:, stage : stage + 1] >= 0)
-            for stage in range(self.stages)
-        ]
-        return torch.stack(parts).sum(dim=0)
+        sent = (codes >= 0).to(self.codebooks.dtype).unsqueeze(2)
+        rows = codes.clamp_min(0) + torch.arange(self.stages, device=codes.device) * 2**self.bits
+        return (F.embedding(rows, self.codebooks.flatten(0, 1)) * sent).sum(dim=1)
 
     @property
     def starts(self) -> bool:

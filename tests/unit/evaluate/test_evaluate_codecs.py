@@ -104,13 +104,28 @@ def test_the_report_says_all_in_every_form(results: list[CodecResult]) -> None:
 
 
 def test_what_does_not_get_better_with_bits_is_told() -> None:
-    def result(kbps: float, pesq: float, mel: float) -> CodecResult:
-        means = {"pesq_wb": bootstrap([pesq, pesq], 0), "mel_db": bootstrap([mel, mel], 0)}
-        return CodecResult(f"c {kbps:g}", "c", 24_000, {}, means, kbps)
+    def result(kbps: float, pesq: float, mel: float, spread: float = 0.0) -> CodecResult:
+        scores = {name: {"pesq_wb": pesq, "mel_db": mel + place * spread} for place, name in enumerate("abcd")}
+        means = {name: bootstrap([row[name] for row in scores.values()], 0) for name in ("pesq_wb", "mel_db")}
+        return CodecResult(f"c {kbps:g}", "c", 24_000, scores, means, kbps)
 
     assert setbacks([result(2, 2, 4), result(1, 1, 5), result(3, 3, 3)]) == []
-    assert setbacks([result(1, 1, 5), result(2, 2, 5.5)]) == ["mel of c 2 is no better than that of c 1 (-0.500)"]
+    assert setbacks([result(1, 1, 5), result(2, 2, 5.5)]) == [
+        "mel of c 2 is no better than that of c 1 (-0.500, 95 % interval -0.500 to -0.500)"
+    ]
     assert setbacks([result(1, 2, 5), result(2, 1, 4)])[0].startswith("PESQ-WB of c 2 is no better")
+
+
+def test_a_gain_is_that_of_each_recording_held_against_itself() -> None:
+    def result(kbps: float, levels: list[float]) -> CodecResult:
+        scores = {str(place): {"mel_db": level} for place, level in enumerate(levels)}
+        return CodecResult(f"c {kbps:g}", "c", 24_000, scores, {"mel_db": bootstrap(levels, 0)}, kbps)
+
+    far_apart = [1.0, 50.0, 3.0, 20.0]
+    (line,) = setbacks([result(1, far_apart), result(2, [level + 0.25 for level in far_apart])])
+    assert line.endswith("(-0.250, 95 % interval -0.250 to -0.250)")
+    (line,) = setbacks([result(1, far_apart), result(2, [2.0, 49.0, 4.0, 20.0])])
+    assert "(-0.250, 95 % interval -1.000 to +0.500)" in line
 
 
 def test_the_use_of_codes_is_counted(build: Build) -> None:

@@ -11,7 +11,7 @@ from rtae.model import Model
 from rtae.train import verify_codec as verifying
 from rtae.train.checkpoint import load_checkpoint
 from rtae.train.codec_losses import level
-from rtae.train.codec_nets import Codec, initial_state
+from rtae.train.codec_nets import Codec, Spectrum, initial_state
 from rtae.train.coding import CodingNet
 from rtae.train.config import TrainConfig
 from rtae.train.discriminator import Discriminator, adversarial_terms
@@ -85,6 +85,19 @@ def test_streaming_is_the_whole_signal(codec: Codec) -> None:
     assert decoded.shape == audio.shape and decoded.abs().max() > 0
     torch.testing.assert_close(torch.cat(latents), latent, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(torch.cat(outputs, dim=1), decoded, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [720, 480, 60, 45, 7])
+def test_one_frame_or_many_have_the_same_spectrum(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    frames, window = torch.randn(3, 2, size, generator=generator), torch.rand(size, generator=generator)
+    spectrum = Spectrum(window.numpy())
+    expected = torch.fft.rfft((frames * window).double())
+    assert expected.shape == (3, 2, size // 2 + 1)
+    many = torch.complex(*spectrum(frames))
+    alone = torch.cat([torch.complex(*spectrum(frame[None])) for frame in frames])
+    for found in (many, alone):
+        torch.testing.assert_close(found, expected.to(torch.complex64), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -81,6 +81,20 @@ def test_following_several_candidates_leaves_less_than_the_nearest_codes() -> No
     assert torch.equal(one, quantizer.codes(rows))
 
 
+def test_where_all_codes_can_be_followed_the_sequence_is_the_best_there_is() -> None:
+    quantizer = ResidualQuantizer(5, 2, 3, 0.9)
+    generator = torch.Generator().manual_seed(8)
+    quantizer.codebooks.normal_(generator=generator)
+    rows = torch.randn(300, 5, generator=generator)
+    first = rows[:, None] - quantizer.codebooks[0]
+    second = first[:, :, None] - quantizer.codebooks[1]
+    errors = first.square().sum(dim=2)[:, :, None] + second.square().sum(dim=3)  # (rows, first code, second code)
+    best = errors.flatten(1).argmin(dim=1)
+    codes = quantizer.codes(rows)
+    assert torch.equal(codes, torch.stack([best // 8, best % 8], dim=1))
+    assert not torch.equal(codes, greedy(quantizer, rows))
+
+
 def test_the_codebooks_follow_latents_that_move() -> None:
     quantizer = trained(stages=1)
     rows = clusters(seed=999).reshape(-1, 3)
