@@ -3,8 +3,8 @@
     python -m benchmarks.segmentation PAIRS -o docs/segmentation [--silero silero_vad.onnx]
 
 PAIRS is a folder with ``clean`` and ``noisy`` sides. WebRTC's detector comes with ``pip install webrtcvad-wheels``, the
-model of silero-vad lies in its package (``pip install --no-deps silero-vad``, data/silero_vad.onnx). Prints the table;
-with -o writes OUT.json.
+model of silero-vad lies in its package (``pip install --no-deps silero-vad``, data/silero_vad.onnx). Prints the table,
+and between which values the frame F1 of rtae stays with other thresholds; with -o writes OUT.json.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import soundfile
 from scipy.signal import resample_poly
 
+from rtae.denoise import Denoiser
 from rtae.evaluate.activity import FRAME_S, find_activity
 from rtae.segment import Hysteresis, SpeechSegmenter, segment_blocks
 
@@ -35,6 +37,9 @@ MATCH_S = 0.3
 
 RATE = 48_000
 LOW_RATE = 16_000
+
+ONS, OFFS, HOLDS_S = (0.8, 0.85, 0.9, 0.95), (0.7, 0.75, 0.8, 0.85), (0.1, 0.2)
+"""Thresholds and holds of :func:`plateau`."""
 
 
 @dataclass
@@ -90,6 +95,34 @@ def flags_of(found: Spans, frames: int) -> Flags:
 def rtae_system(audio: npt.NDArray[np.float32]) -> Spans:
     found = segment_blocks([audio[:, np.newaxis]], [SpeechSegmenter(sample_rate=RATE)])
     return [(one.start_s, one.end_s) for one in found]
+
+
+def plateau(pairs: Mapping[str, tuple[npt.NDArray[np.float32], Flags]]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest frame F1 over :data:`ONS`, :data:`OFFS` and :data:`HOLDS_S`, of each half."""
+    labels = [bridged(active) for _, active in pairs.values()]
+    heard = [speech_probabilities(noisy) for noisy, _ in pairs.values()]
+    found: dict[str, list[float]] = {"even": [], "odd": []}
+    for on, off, hold_s in product(ONS, OFFS, HOLDS_S):
+        if off > on:
+            continue
+        halves = [Count(), Count()]
+        for index, (label, (values, step_s)) in enumerate(zip(labels, heard, strict=True)):
+            halves[index % 2].add(flags_of(smoothed(values, step_s, on, off, hold_s), len(label)), label)
+        for half, count in zip(found.values(), halves, strict=True):
+            half.append(count.f1)
+    return {name: (min(half), max(half)) for name, half in found.items()}
+
+
+def speech_probabilities(audio: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the denoiser's speech probability of every hop, and the seconds of a hop."""
+    denoiser = Denoiser(sample_rate=RATE)
+    hop = denoiser.spec.hop
+    assert denoiser.spec.sample_rate == RATE
+    values = []
+    for start in range(0, len(audio) - hop + 1, hop):
+        denoiser.process(audio[start : start + hop])
+        values.append(denoiser.speech)
+    return np.array(values), hop / RATE
 
 
 def webrtc_system(aggressiveness: int, hang_s: float = 0.0) -> System:
@@ -217,6 +250,8 @@ def main() -> None:
               f"{r['f1_even']:.3f} / {r['f1_odd']:.3f} | {r['f1_unbridged']:.3f} | {r['onset_ms']:.0f} ms | "
               f"{r['onset_bias_ms']:+.0f} ms | {100 * r['onsets_missed']:.0f} % | {r['offset_ms']:.0f} ms | "
               f"{r['segments']} |", flush=True)  # fmt: skip
+    ranges = ", ".join(f"{low:.3f} to {high:.3f} on the {half} files" for half, (low, high) in plateau(pairs).items())
+    print(f"rtae with other thresholds and holds: F1 {ranges}")
     if arguments.output:
         arguments.output.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
 

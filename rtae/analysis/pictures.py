@@ -20,8 +20,11 @@ from rtae.page import COLOURS
 TIMELINE_SIZE, SCALOGRAM_SIZE, COMPARISON_SIZE = (11.0, 13.0), (11.0, 4.5), (11.0, 11.0)
 """Width and height of each picture in inches."""
 
-RANGE_DB = 80.0
-"""Levels this far below the loudest are black."""
+RANGE_DB, WAVELETS_RANGE_DB = 80.0, 60.0
+"""Levels this far below the loudest are black, in spectrograms and in scalograms."""
+
+FAINTEST_TOP_DB = -60.0
+"""The brightest colour is never of a lower level than this: silence is black."""
 
 _MARKS_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 _CHANGE_DB = 30.0
@@ -54,7 +57,7 @@ def draw_timeline(figure: Any, analysis: Analysis, top_db: tuple[float, float] |
     axes[0].fill_between(times, -envelope, envelope, color=COLOURS[0], alpha=0.45, linewidth=0, label="peaks")
     axes[0].fill_between(times, -rms, rms, color=COLOURS[0], linewidth=0, label="RMS")
     axes[0].set_ylabel("amplitude")
-    axes[0].set_ylim(*(np.array([-1.05, 1.05]) * max(float(envelope.max()), 1e-6)))
+    axes[0].set_ylim(*(np.array([-1.05, 1.05]) * (float(envelope.max()) or 1.0)))
     columns = _columns_s(analysis)
     extent = (*columns, 0.0, analysis.sample_rate / 2e3)
     image = axes[1].imshow(
@@ -85,7 +88,7 @@ def draw_timeline(figure: Any, analysis: Analysis, top_db: tuple[float, float] |
     axes[4].set_ylabel("a sample")
     axes[4].set_ylim(0, None)
     for axis in (axes[0], *axes[3:]):
-        axis.legend(loc="upper right", ncols=3, fontsize=10, framealpha=0.7)
+        _legend(axis)
     axes[4].set_xlim(0, end)
     _time_axis(axes[4], end)
     figure.get_figure(root=True).draw_without_rendering()
@@ -106,11 +109,11 @@ def draw_scalogram(figure: Any, analysis: Analysis) -> None:
     axis.grid(False)
     start = analysis.section_start / analysis.sample_rate
     level = 20.0 * np.log10(np.maximum(found.amplitude, 1e-7))
-    top = max(float(level.max()), -100.0)
+    top = max(float(level.max()), FAINTEST_TOP_DB)
     rows = len(found.frequencies_hz)
     image = axis.imshow(
-        level, origin="lower", aspect="auto", cmap="magma", vmin=top - 60.0, vmax=top, interpolation="nearest",
-        extent=(start, start + len(analysis.section) / analysis.sample_rate, -0.5, rows - 0.5),
+        level, origin="lower", aspect="auto", cmap="magma", vmin=top - WAVELETS_RANGE_DB, vmax=top,
+        interpolation="nearest", extent=(start, start + len(analysis.section) / analysis.sample_rate, -0.5, rows - 0.5),
     )  # fmt: skip
     lowest, highest = found.frequencies_hz[0], found.frequencies_hz[-1]
     marks = [mark for mark in _MARKS_HZ if lowest <= mark <= highest]
@@ -144,7 +147,7 @@ def draw_comparison(figure: Any, before: Analysis, after: Analysis) -> None:
     spectra.set_xlabel("frequency, Hz")
     spectra.set_ylabel("mean spectrum, dBFS")
     for axis in (levels, spectra):
-        axis.legend(loc="upper right", ncols=2, fontsize=10)
+        _legend(axis)
     floor = 10.0 ** (-RANGE_DB / 10.0) * max(float(before.spectrogram.power().max()), 1e-20)
     # Below the floor nothing is heard: what changes there is no change.
     powers = [np.maximum(analysis.spectrogram.power(), floor) for analysis in (before, after)]
@@ -164,7 +167,9 @@ def tops_db(analysis: Analysis) -> tuple[float, float]:
     """Return the loudest levels of the spectrogram and of its mel bands, in dB, for the colours."""
     framing, power = analysis.framing, analysis.spectrogram.power()
     mel = mel_spectrogram(power, framing)
-    return float(level_db(power, framing).max()), float(level_db(mel, framing, bands=True).max())
+    levels = (level_db(power, framing), level_db(mel, framing, bands=True))
+    tone, noise = (max(float(level.max()), FAINTEST_TOP_DB) for level in levels)
+    return tone, noise
 
 
 def write_png(path: str | os.PathLike[str], analyses: Sequence[Analysis], *, compare: bool) -> None:
@@ -224,6 +229,11 @@ def _columns_s(analysis: Analysis) -> tuple[float, float]:
     """Return where the first column of the spectrogram begins and the last one ends: half a hop before its centre."""
     half = analysis.framing.hop / analysis.sample_rate / 2
     return -half, len(analysis.spectrogram.power()) * analysis.spectrogram.column_s - half
+
+
+def _legend(axis: Any) -> None:
+    """Name the lines above the axes, where none of them is covered."""
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1, ncols=3, fontsize=10, frameon=False)
 
 
 def _time_axis(axis: Any, end_s: float) -> None:

@@ -85,11 +85,16 @@ def to_html(analyses: Sequence[Analysis], *, compare: bool = False) -> str:
     MissingDependencyError
         If matplotlib or PyWavelets is not installed.
     """
-    heading = ["", "before", "after", "change"] if compare else ["", *(_name(analysis) for analysis in analyses)]
+    names = [_name(analysis) for analysis in analyses]
+    titles = [f"{side}: {name}" for side, name in zip(("Before", "After"), names, strict=True)] if compare else names
     parts = [f"<h1>{'Before and after' if compare else 'Sound analysis'}</h1>"]
-    parts.append(table(heading, summary_rows(analyses, compare=compare)))
+    heading = ["before", "after", "change"] if compare else names
+    parts.append(table(["", *heading], summary_rows(analyses, compare=compare)))
     if compare:
-        parts += [_playing(analysis, index) for index, analysis in enumerate(analyses)]
+        parts += [
+            _playing(analysis, index, title)
+            for index, (analysis, title) in enumerate(zip(analyses, titles, strict=True))
+        ]
         before, after = analyses
         drawn = picture(
             "Before and after",
@@ -98,11 +103,10 @@ def to_html(analyses: Sequence[Analysis], *, compare: bool = False) -> str:
             extra="analysis",
         )
         parts.append(f"<h2>What has changed</h2><p>{_CHANGE}</p>{drawn}")
-    for index, analysis in enumerate(analyses):
-        title = f"{('Before', 'After')[index]}: {_name(analysis)}" if compare else _name(analysis)
+    for index, (analysis, title) in enumerate(zip(analyses, titles, strict=True)):
         parts.append(f"<h2>{escape(title)}</h2><p>{escape(_format(analysis))}</p>")
         if not compare:
-            parts.append(_playing(analysis, index))
+            parts.append(_playing(analysis, index, ""))
         parts += _pictures(analysis, index, tops_db(analyses[0]) if compare else None)
     return page("rtae: before and after" if compare else "rtae: sound analysis", [*parts, _SCRIPT], style=_STYLE)
 
@@ -150,17 +154,15 @@ def _format(analysis: Analysis) -> str:
     return f"{analysis.sample_rate} Hz, {channels}, {analysis.samples} samples{together}"
 
 
-def _playing(analysis: Analysis, index: int) -> str:
-    notes = [_name(analysis)]
+def _playing(analysis: Analysis, index: int, title: str) -> str:
+    notes = [title] if title else []
     if analysis.samples > PLAYED_S * analysis.sample_rate:
         notes.append(f"the first {clock(PLAYED_S, hours=False)} min")
     if analysis.channels > PLAYED_CHANNELS:
         notes.append(f"channels 1 to {PLAYED_CHANNELS}")
     sound = base64.b64encode(_flac(analysis.path)).decode()
-    return (
-        f"<p>{escape(', '.join(notes))}<br>"
-        f'<audio id="player{index}" controls src="data:audio/flac;base64,{sound}"></audio></p>'
-    )
+    heard = f"{escape(', '.join(notes))}<br>" if notes else ""
+    return f'<p>{heard}<audio id="player{index}" controls src="data:audio/flac;base64,{sound}"></audio></p>'
 
 
 def _flac(path: str | os.PathLike[str]) -> bytes:

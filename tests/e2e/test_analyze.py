@@ -136,6 +136,16 @@ def test_a_png_has_all_its_pictures(tmp_path):
     assert all(coloured[start : start + height].any() for start in range(height, 11 * height, height))
 
 
+def test_silence_is_black_in_pictures(recording, tmp_path):
+    path = recording(np.zeros((48_000, 1), np.float32))
+    target = tmp_path / "out.png"
+    assert main(["analyze", str(path), "-o", str(target)]) == 0
+    pixels = image.imread(target)[..., :3]
+    left = pixels[:, : pixels.shape[1] * 4 // 5]  # bars of colours are on the right
+    assert (left.max(axis=2) < 0.05).mean() > 0.4  # two spectrograms and a scalogram
+    assert (np.ptp(left, axis=2) > 0.4).mean() < 0.01
+
+
 def test_the_report_opens_plays_and_follows_in_a_browser_without_network(tmp_path):
     target = tmp_path / "report.html"
     assert main(["analyze", "--compare", str(CLIP), str(CLEAN), "-o", str(target)]) == 0
