@@ -33,8 +33,8 @@ def plain_spectral_loss(estimate: Tensor, clean: Tensor, window: Tensor, weight:
 
 
 def _plain_recurrence(self: Gru, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    y, last = self.gru(x, state.unsqueeze(0))
-    return y, last[0]
+    y, last = self.gru(x, state.reshape(1, x.shape[1], self.hidden))
+    return y, last.reshape(state.shape)
 
 
 @contextmanager

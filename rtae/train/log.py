@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class TrainingLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unhandled, threading.excepthook = threading.excepthook, self._in_a_thread
         self._writer: Any = self._told(SummaryWriter, str(folder))
 
     def add_scalar(self, *arguments: Any) -> None:
@@ -39,6 +41,12 @@ class TrainingLog:
     def close(self) -> None:
         """Write what is not written yet."""
         self._told(self._writer.close)
+        threading.excepthook = self._unhandled
+
+    def _in_a_thread(self, found: threading.ExceptHookArgs) -> None:
+        """Leave out the traceback of the thread that writes: what it met comes out of the next method as well."""
+        if not (isinstance(found.exc_value, OSError) and type(found.thread).__name__ == "_AsyncWriterThread"):
+            self._unhandled(found)
 
     def _told(self, write: Callable[..., Any], *arguments: Any) -> Any:
         try:

@@ -110,6 +110,7 @@ def test_a_log_for_which_there_is_no_room_is_told(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True)
     assert f"cannot write the log in {tmp_path / 'log'}" in said.stdout and "--resume" in said.stdout
+    assert "Traceback" not in said.stderr
 
 
 def test_killed_while_it_writes_a_trainer_leaves_the_last_checkpoint_whole(trainer: Trainer) -> None:
