@@ -2,10 +2,9 @@
 
 python -m benchmarks.train_speed SPEECH NOISE [--config denoise-8ms] [--steps 8] [-o DIR]
 
-Every variant runs in a process of its own, on the same examples from the same seed; the loss of the last step stands
-beside the times, so that a fast variant which learns something else is seen (of two processes, it is that of the
-first's half of the batch). "plain" is the same network as in ``plain_training.py``, in float32, with the allocator as
-it comes.
+Every variant runs in a process of its own, on the same examples from the same seed; the loss of the last step, of the
+whole batch, stands beside the times, so that a fast variant which learns something else is seen. "plain" is the same
+network as in ``plain_training.py``, in float32, with the allocator as it comes.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def work(arguments: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.plain_training import plain_training
-    from rtae.train.distributed import join_world, leave_world
+    from rtae.train.distributed import join_world, leave_world, summed
     from rtae.train.loop import prepare_process
     from rtae.train.session import Folders, find_config, make_trainer
 
@@ -59,7 +58,8 @@ def work(arguments: argparse.Namespace) -> None:
             asked = time.perf_counter()
             batch = trainer.task.batch(step, world.rank * count, count)
             loading += time.perf_counter() - asked
-            found.append(float(trainer.train_step(batch)["total"]))
+            loss = torch.tensor(trainer.train_step(batch)["total"])
+            found.append(float(summed(loss)) / world.size)
     wall, cpu = time.perf_counter() - began, cpu_seconds() - cpu
     audio = (arguments.steps - 2) * config.optim.batch * config.data.segment_s
     if world.leads:

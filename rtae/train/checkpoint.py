@@ -26,7 +26,9 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any
     """
     try:
         with AtomicFile(path) as part:
+            mode = part.stat().st_mode
             save_file({name: value.contiguous() for name, value in tensors.items()}, part, {FACTS: json.dumps(facts)})
+            part.chmod(mode)  # safetensors made another file of it, for its owner alone
     except (OSError, SafetensorError) as error:
         raise RtaeError(
             f"cannot write checkpoint {path} ({error}); the previous one is kept: free some space"

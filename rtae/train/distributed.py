@@ -7,7 +7,7 @@ import datetime
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -93,7 +93,10 @@ def summed(value: Tensor) -> Tensor:
     return value
 
 
-def agree(value: bool) -> bool:
+_Value = TypeVar("_Value")
+
+
+def agree(value: _Value) -> _Value:
     """Return the leading process's answer in every process."""
     if not dist.is_initialized():
         return value

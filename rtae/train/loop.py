@@ -265,7 +265,7 @@ class Trainer:
         checkpoint with the lowest validation loss; in an adversarial stage, where no loss says which one is best, it is
         that of the last validation.
         """
-        from torch.utils.tensorboard import SummaryWriter
+        from rtae.train.log import TrainingLog  # its import takes seconds
 
         o = self.config.optim
         workers = (
@@ -273,7 +273,7 @@ class Trainer:
         )
         batches = _Batches(self.task, self.world, o.batch)
         loader = iter(DataLoader(batches, None, sampler=range(self.step, o.steps), num_workers=workers))
-        log: Any = SummaryWriter(str(self.folder / "log")) if self.world.leads else None
+        log: Any = TrainingLog(self.folder / "log") if self.world.leads else None
         if self.adapts and self.step == 0:
             self._validated(log)  # what is adapted may turn out to have been the best
         began = saved = time.monotonic()
@@ -288,7 +288,7 @@ class Trainer:
             now = time.monotonic()
             self.loading_share = loading / (now - began)
             if budget_minutes is not None and self.step - first == 10:
-                self.steps = min(o.steps, first + max(20, int(600 * budget_minutes / (now - began))))
+                self.steps = agree(min(o.steps, first + max(20, int(600 * budget_minutes / (now - began)))))
             if self.world.leads and (self.step % PROGRESS_STEPS == 0 or self.step == self.steps):
                 self._report(log, running, self.step - first, now - began)
             late = budget_minutes is not None and now - began > 60 * budget_minutes

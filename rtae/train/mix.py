@@ -20,23 +20,32 @@ from rtae.train.config import DataConfig
 from rtae.train.store import Recording, Store
 
 NARROW_BANDS_HZ = (3400.0, 4000.0, 5500.0, 7000.0, 8000.0, 11000.0, 16000.0)
+CORNERS = 8
+"""Frequencies, an equal ratio apart, between which an equaliser's curve is straight in decibels over the logarithm."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A noisy recording and the speech in it, float32 arrays of (samples,)."""
+    """A noisy recording and the speech in it, float32 arrays of (samples,), and in words what was done to both."""
 
     noisy: np.ndarray
     clean: np.ndarray
+    done: tuple[str, ...]
 
 
 def active_rms(audio: np.ndarray, sample_rate: int) -> float:
     """Return the root mean square over 20 ms frames within 35 dB of the loudest (0 for silence)."""
     frame = sample_rate // 50
-    power = np.square(audio[: audio.size // frame * frame].reshape(-1, frame)).mean(axis=1)
+    frames = audio[: audio.size // frame * frame].reshape(-1, frame)
+    power = np.einsum("ij,ij->i", frames, frames) / frame
     if power.size == 0 or power.max() <= 1e-12:
         return 0.0
     return float(np.sqrt(power[power > power.max() * 10**-3.5].mean()))
+
+
+def _scale(spectra: torch.Tensor, response: np.ndarray) -> None:
+    """Multiply complex ``spectra`` by a real response, in place: torch would make the response complex first."""
+    torch.view_as_real(spectra).mul_(torch.from_numpy(response).unsqueeze(-1))
 
 
 class Source:
@@ -54,12 +63,12 @@ class Source:
         self._store, self._recordings = store, recordings
         self._shares = np.cumsum(weights / weights.sum())
 
-    def draw(self, rng: Generator, length: int) -> np.ndarray:
-        """Return ``length`` float32 samples from a random place."""
+    def draw(self, rng: Generator, length: int) -> tuple[np.ndarray, str]:
+        """Return ``length`` float32 samples from a random place, and whose they are or of which class."""
         index = min(int(np.searchsorted(self._shares, rng.random())), len(self._recordings) - 1)
         recording = self._recordings[index]
         room = recording.length - length if recording.length > length else recording.length
-        return self._store.read(recording, int(rng.integers(room)), length)
+        return self._store.read(recording, int(rng.integers(room)), length), recording.group
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,13 @@ class Mixer:
         self._noise = Source(material.noise, material.noise.recordings)
         self._synthetic = Source(material.synthetic, material.synthetic.recordings)
         self._rooms = material.rooms
-        self._fft_length = next_fast_len(self.length + self.sample_rate // 2, real=True)
+        self._fft_length = next_fast_len(self.length, real=True)
         frequencies = np.fft.rfftfreq(self._fft_length, 1 / self.sample_rate).astype(np.float32)
         self._frequencies = frequencies
-        self._log_frequencies = np.log(np.maximum(frequencies, 1.0))
+        corners = np.log(np.geomspace(60, self.sample_rate / 2, CORNERS))
+        place = np.interp(np.log(np.maximum(frequencies, 1.0)), corners, np.arange(CORNERS))
+        self._corner = np.minimum(place.astype(np.intp), CORNERS - 2)
+        self._beyond_corner = (place - self._corner).astype(np.float32)
 
     def example(self, number: int) -> Example:
         """Return example ``number``."""
@@ -110,28 +122,34 @@ class Mixer:
         c = self.config
         kind = rng.random()
         speech = self._draw_speech(rng)
+        done: list[str] = []
+        noise = self._draw_noise(rng, done)
         if kind < c.noise_only_share:
             speech[:] = 0.0
-        noise = self._draw_noise(rng)
-        if c.noise_only_share <= kind < c.noise_only_share + c.clean_share:
+            done.append("no speech")
+        elif kind < c.noise_only_share + c.clean_share:
             noise[:] = 0.0
-        target, speech, noise = self._disturb(rng, speech, noise)
+            done = ["no noise"]
+        target, speech, noise = self._disturb(rng, speech, noise, done)
         speech_rms = active_rms(speech, self.sample_rate)
         noise_rms = active_rms(noise, self.sample_rate)
         if speech_rms and noise_rms:
-            noise *= np.float32(speech_rms / noise_rms * 10 ** (-rng.uniform(*c.snr_db) / 20))
+            snr_db = rng.uniform(*c.snr_db)
+            noise *= np.float32(speech_rms / noise_rms * 10 ** (-snr_db / 20))
+            done.append(f"speech {snr_db:.0f} dB above the noise")
         noisy = speech + noise
         level = active_rms(noisy, self.sample_rate)
         peak = float(np.abs(noisy).max())
         if rng.random() < c.artefact_share and 0 < peak:
-            noisy = self._degrade(rng, noisy * np.float32(0.9 / peak)) * np.float32(peak / 0.9)
+            noisy = self._degrade(rng, noisy * np.float32(0.9 / peak), done) * np.float32(peak / 0.9)
         gain = 10 ** (rng.uniform(*c.level_db) / 20) / level if level else 0.0
         if rng.random() < c.clip_share:
             ceiling = rng.uniform(0.3, 0.9) * peak
             np.clip(noisy, -ceiling, ceiling, out=noisy)
             peak = ceiling
+            done.append("clipped")
         scale = np.float32(min(gain, 0.99 / max(peak, 1e-9)))
-        return Example(scale * noisy, scale * target)
+        return Example(scale * noisy, scale * target, tuple(done))
 
     def batch(self, step: int, size: int, first: int = 0, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return examples ``first .. first + count`` of a batch of ``size``: noisy and clean, (count, samples) each."""
@@ -140,7 +158,7 @@ class Mixer:
         return np.stack([item.noisy for item in examples]), np.stack([item.clean for item in examples])
 
     def _draw_speech(self, rng: Generator) -> np.ndarray:
-        speech = self._speech.draw(rng, self.length)
+        speech, _ = self._speech.draw(rng, self.length)
         if rng.random() < 0.25:  # a pause, which the corpora have few of
             start, stop = np.sort(rng.integers(0, self.length, 2))
             stop = min(stop, start + self.length // 2)
@@ -152,45 +170,56 @@ class Mixer:
             speech[start:stop] *= gate
         return speech
 
-    def _draw_noise(self, rng: Generator) -> np.ndarray:
+    def _draw_noise(self, rng: Generator, done: list[str]) -> np.ndarray:
         source = self._synthetic if rng.random() < self.config.synthetic_share else self._noise
-        noise = source.draw(rng, self.length)
+        noise, of = source.draw(rng, self.length)
+        done.append(of)
         if rng.random() < self.config.second_noise_share:
-            other = self._noise.draw(rng, self.length)
+            other, of = self._noise.draw(rng, self.length)
             first_rms, other_rms = active_rms(noise, self.sample_rate), active_rms(other, self.sample_rate)
             if first_rms and other_rms:
                 noise += other * np.float32(first_rms / other_rms * 10 ** (rng.uniform(-12, 3) / 20))
+                done.append(of)
         return noise
 
     def _disturb(
-        self, rng: Generator, speech: np.ndarray, noise: np.ndarray
+        self, rng: Generator, speech: np.ndarray, noise: np.ndarray, done: list[str]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return target, speech and noise after room, equaliser and narrow band, all applied in one transform."""
+        """Return target, speech and noise after room, equaliser and narrow band, all applied in one transform.
+
+        Nothing is padded: a room still rings at the beginning with what was said at the end, as in a recording that is
+        cut from a longer one.
+        """
         c = self.config
         room = rng.random() < c.reverb_share
         equalise = rng.random() < c.filter_share
         narrow = rng.random() < c.narrow_band_share
         if not (room or equalise or narrow):
             return speech, speech, noise
-        responses = np.ones((2, self._frequencies.size), dtype=np.float32)  # of speech, of noise
+        filtered = equalise or narrow
+        spectra = self._spectra(speech, noise) if filtered else self._spectra(speech)
         if equalise:
-            responses *= np.stack([self._equaliser(rng), self._equaliser(rng)])
+            _scale(spectra, np.stack([self._equaliser(rng), self._equaliser(rng)]))
+            done.append("equalised")
         if narrow:
-            responses *= self._low_pass(float(rng.choice(NARROW_BANDS_HZ)))
-        spectra = self._spectra(speech, noise) * torch.from_numpy(responses)
+            corner_hz = float(rng.choice(NARROW_BANDS_HZ))
+            _scale(spectra, self._low_pass(corner_hz))
+            done.append(f"nothing above {corner_hz:.0f} Hz")
         if room:
-            early, full = self._spectra(*self._room(rng))
-            spectra = torch.stack([spectra[0] * early, spectra[0] * full, spectra[1]])
+            done.append("in a room")
+            spectra = torch.cat([spectra[:1] * self._spectra(*self._room(rng)), spectra[1:]])
         signals = torch.fft.irfft(spectra, self._fft_length)[:, : self.length].numpy()
-        return signals[0], signals[-2], signals[-1]
+        return signals[0], signals[1 if room else 0], signals[-1] if filtered else noise
 
     def _spectra(self, *signals: np.ndarray) -> torch.Tensor:
         return torch.fft.rfft(torch.from_numpy(np.stack(signals)), self._fft_length)
 
     def _equaliser(self, rng: Generator) -> np.ndarray:
-        corners = np.geomspace(60, self.sample_rate / 2, 8)
-        curve_db = np.interp(self._log_frequencies, np.log(corners), rng.uniform(-6, 6, corners.size))
-        return np.exp(curve_db.astype(np.float32) * np.float32(np.log(10) / 20))
+        logarithm = (rng.uniform(-6, 6, CORNERS) * np.log(10) / 20).astype(np.float32)
+        curve = np.diff(logarithm).take(self._corner)
+        curve *= self._beyond_corner
+        curve += logarithm.take(self._corner)
+        return np.exp(curve, out=curve)
 
     def _low_pass(self, corner_hz: float) -> np.ndarray:
         place = np.clip((self._frequencies - 0.93 * corner_hz) / (0.07 * corner_hz), 0, 1)
@@ -204,16 +233,20 @@ class Mixer:
         early[self.sample_rate // 20 :] = 0.0
         return early, full
 
-    def _degrade(self, rng: Generator, noisy: np.ndarray) -> np.ndarray:
+    def _degrade(self, rng: Generator, noisy: np.ndarray, done: list[str]) -> np.ndarray:
         """Return the noisy signal as a telephone or conference system leaves it; the target stays as it was."""
         kind = rng.choice(["opus", "decimate", "bits"])
         if kind == "bits":
-            steps = 2.0 ** rng.integers(7, 12)
+            bits = rng.integers(7, 12)
+            done.append(f"of {bits + 1} bits")
+            steps = 2.0**bits
             return np.asarray(np.rint(noisy * steps) / steps, dtype=np.float32)
         if kind == "decimate":  # a careless resampler: no filter before, straight lines after
             factor = int(rng.choice([2, 3, 6]))
+            done.append(f"badly resampled to a rate of 1/{factor} and back")
             times = np.arange(noisy.size)
             return np.interp(times, times[::factor], noisy[::factor]).astype(np.float32)
+        done.append("sent through Opus")
         file = io.BytesIO()
         level = float(rng.uniform(0.5, 1.0))
         soundfile.write(file, noisy, self.sample_rate, "OPUS", format="OGG", compression_level=level)

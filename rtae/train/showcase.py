@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from pathlib import Path
 
@@ -39,9 +40,10 @@ def _section(mixer: Mixer, number: int) -> str:
     players = "".join(
         f"<figure><figcaption>{name}</figcaption>{_player(mixer, x)}</figure>" for name, x in signals.items()
     )
-    peak_db, noise_db = _level_db(example.noisy), _level_db(example.noisy - example.clean)
+    level_db, noise_db = _level_db(example.noisy), _level_db(example.noisy - example.clean)
     return (
-        f"<section><h2>Example {number}</h2><p>level {peak_db:.0f} dBFS, removed part {noise_db:.0f} dBFS</p>"
+        f"<section><h2>Example {number}</h2><p>{html.escape(', '.join(example.done))}</p>"
+        f"<p>level {level_db:.0f} dBFS, removed part {noise_db:.0f} dBFS</p>"
         f'<img alt="spectrograms of example {number}" src="data:image/png;base64,{_text(picture)}">{players}</section>'
     )
 

@@ -62,9 +62,9 @@ class Store:
         """Return ``length`` float32 samples from ``start`` of a recording, repeating it past its end."""
         if recording.length >= start + length:
             first = recording.start + start
-            return self.samples[first : first + length].astype(np.float32) / 32768
-        whole = self.samples[recording.start : recording.start + recording.length].astype(np.float32) / 32768
-        return np.resize(np.roll(whole, -start), length)
+            return _from_int16(self.samples[first : first + length])
+        whole = self.samples[recording.start : recording.start + recording.length]
+        return _from_int16(np.resize(np.roll(whole, -start), length))
 
     def subset(self, keep: set[str]) -> Store:
         """Return the store reduced to the groups in ``keep``."""
@@ -82,6 +82,10 @@ class Store:
         if held_out == groups:
             return self, self
         return self.subset(groups - held_out), self.subset(held_out)
+
+
+def _from_int16(samples: np.ndarray) -> np.ndarray:
+    return np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
 
 
 def _estimate_snr_db(audio: np.ndarray, sample_rate: int) -> float:

@@ -108,6 +108,7 @@ def test_the_data_can_be_looked_at(noise: Path, cache: Path, tmp_path: Path) -> 
     assert status == 0 and "index.html" in said
     text = (page / "index.html").read_text()
     assert text.count("<audio") == 24 and text.count("data:image/png;base64,") == 12
+    assert text.count("dB above the noise") > 8
 
 
 def test_a_search_prints_its_table_and_writes_the_best_choice(noise: Path, cache: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from rtae.train.distributed import World, average_gradients
+from rtae.train.loop import Trainer
 from rtae.train.session import Folders, make_trainer
 from tests.unit.train.conftest import tiny
 from tests.unit.train.test_codec import SIZES
@@ -76,6 +77,22 @@ def two_steps(
     return found | {f"net.{name}": value.clone() for name, value in trainer.net.state_dict().items()}
 
 
+def start_two(code: str, *arguments: str) -> list[subprocess.Popen[bytes]]:
+    """Start ``code`` in two processes that train together."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    root = str(Path(__file__).parents[3])
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": root},
+        )
+        for rank in range(2)
+    ]
+
+
 @pytest.fixture(scope="module")
 def apart(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes with half of the batch each come to, in every case."""
@@ -83,18 +100,7 @@ def apart(folders: Folders, tmp_path_factory: pytest.TempPathFactory) -> Path:
     alone = World(0, 1, torch.device("cpu"))
     for name, case in CASES.items():  # decodes the recordings once
         make_trainer(tiny(**case), folders, output / name, alone)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    root = Path(__file__).parents[3]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, json.dumps(CASES), str(folders.speech.parent), str(output)],
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": str(root)},
-        )
-        for rank in range(2)
-    ]
+    started = start_two(WORKER, json.dumps(CASES), str(folders.speech.parent), str(output))
     assert [process.wait(timeout=300) for process in started] == [0, 0]
     return output
 
@@ -124,3 +130,33 @@ def test_two_processes_do_what_one_does_with_both_batches(
         after = flat(one, part)
         assert name != "codec" or after.norm() > 0.1
         assert (after - flat(first, part)).norm() <= 1e-3 * after.norm()
+
+
+UNEQUAL = """
+import sys
+from pathlib import Path
+import torch
+from rtae.train import loop
+from rtae.train.distributed import join_world, leave_world
+from rtae.train.session import Folders, make_trainer
+from tests.unit.train.conftest import tiny
+torch.set_num_threads(1)
+world = join_world()
+clock = iter(range(0, 10**6, 3 + world.rank))  # the second process takes a third longer
+loop.time.monotonic = lambda: next(clock)
+root, output = map(Path, sys.argv[1:])
+config = tiny(optim={"steps": 1000, "validate_every": 1000})
+trainer = make_trainer(config, Folders(root / "speech", root / "noise", root / "cache"), output / "run", world)
+trainer.run(budget_minutes=4)
+(output / str(world.rank)).write_text(f"{trainer.step} of {trainer.steps}")
+leave_world()
+"""
+
+
+def test_with_a_budget_processes_agree_on_the_schedule(trainer: Trainer, folders: Folders, tmp_path: Path) -> None:
+    """``trainer`` has decoded the recordings before."""
+    started = start_two(UNEQUAL, str(folders.speech.parent), str(tmp_path))
+    assert [process.wait(timeout=100) for process in started] == [0, 0]
+    first, second = ((tmp_path / str(rank)).read_text() for rank in range(2))
+    assert first == second
+    assert 20 <= int(first.split()[0]) <= int(first.split()[2]) < 1000

@@ -95,6 +95,24 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(trainer: Trainer
     assert [path.name for path in trainer.folder.glob("*.part")] == []
 
 
+def test_a_log_for_which_there_is_no_room_is_told(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from rtae.errors import RtaeError\n"
+        "from rtae.train.log import TrainingLog\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try:\n"
+        "    log = TrainingLog(Path(sys.argv[1]))\n"
+        "    for step in range(1000): log.add_scalar('loss', 1.0, step)\n"
+        "    log.close()\n"
+        "except RtaeError as error: print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True)
+    assert f"cannot write the log in {tmp_path / 'log'}" in said.stdout and "--resume" in said.stdout
+    assert "Traceback" not in said.stderr
+
+
 def test_killed_while_it_writes_a_trainer_leaves_the_last_checkpoint_whole(trainer: Trainer) -> None:
     trainer.save(LAST)
     path = trainer.folder / LAST
@@ -159,6 +177,13 @@ def test_killed_while_it_saves_over_and_over_a_trainer_leaves_a_whole_checkpoint
     step = trainer.step
     trainer.resume(path)
     assert trainer.step == step == 1
+
+
+def test_a_checkpoint_has_the_permissions_of_other_files(trainer: Trainer) -> None:
+    trainer.save(LAST)
+    (trainer.folder / "other").touch()
+    modes = [(trainer.folder / name).stat().st_mode for name in (LAST, "other")]
+    assert oct(modes[0]) == oct(modes[1])
 
 
 def test_a_key_that_an_older_checkpoint_lacks_had_its_default(trainer: Trainer, config: TrainConfig) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,14 +140,49 @@ def test_nothing_exceeds_full_scale_and_the_target_stays_in_the_mixture(material
         np.testing.assert_array_equal(example.noisy, example.clean)
 
 
-@pytest.mark.parametrize("share", ["reverb_share", "filter_share", "narrow_band_share", "clip_share", "artefact_share"])
-def test_each_disturbance_changes_the_example_and_keeps_it_finite(material: Material, share: str) -> None:
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ("reverb_share", r"in a room"),
+        ("filter_share", r"equalised"),
+        ("narrow_band_share", r"nothing above \d+ Hz"),
+        ("clip_share", r"clipped"),
+        ("artefact_share", r"sent through Opus|badly resampled .*|of \d+ bits"),
+        ("second_noise_share", r"class\d"),
+        ("synthetic_share", r"synthetic/\w+"),
+    ],
+)
+def test_each_disturbance_changes_the_example_says_so_and_keeps_it_finite(
+    material: Material, share: str, said: str
+) -> None:
     plain = Mixer(material, NOTHING, 2)
     disturbed = Mixer(material, dataclasses.replace(NOTHING, **{share: 1.0}), 2)
     for number in range(6):
-        found = disturbed.example(number)
+        found, before = disturbed.example(number), plain.example(number)
         assert np.isfinite(found.noisy).all() and np.isfinite(found.clean).all()
-        assert np.abs(found.noisy - plain.example(number).noisy).max() > 1e-4
+        assert np.abs(found.noisy - before.noisy).max() > 1e-4
+        assert sum(re.fullmatch(said, words) is not None for words in found.done) == 1 + (share == "second_noise_share")
+        assert len(before.done) == 2 and before.done[1].endswith("dB above the noise")
+
+
+@pytest.mark.parametrize(("room", "both"), [(True, False), (True, True), (False, True)])
+def test_filters_are_of_both_sides_and_a_room_of_the_speech_alone(material: Material, room: bool, both: bool) -> None:
+    shares = {"reverb_share": float(room), "narrow_band_share": float(both), "synthetic_share": 1.0}
+    mixer = Mixer(material, dataclasses.replace(NOTHING, snr_db=(0.0, 0.0), **shares), 2)
+    for number in range(4):
+        rng = np.random.default_rng([2, number])
+        rng.random()
+        done: list[str] = []
+        speech, noise = mixer._draw_speech(rng), mixer._draw_noise(rng, [])
+        target, heard, left = mixer._disturb(rng, speech, noise, done)
+        assert np.array_equal(target, heard) != room
+        assert np.array_equal(left, noise) != both
+        if both:
+            corner_hz = float(done[0].split()[2])
+            for signal in (target, heard, left):
+                power = np.square(np.abs(np.fft.rfft(signal)))
+                assert power[: int(corner_hz / 2)].sum() > 0
+                assert power[int(corner_hz / 2) + 1 :].sum() <= 1e-6 * power.sum()
 
 
 def test_noise_alone_has_silence_for_its_target(material: Material) -> None:
