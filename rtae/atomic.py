@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
+import weakref
 from pathlib import Path
 from types import TracebackType
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 class AtomicFile:
@@ -40,6 +47,8 @@ class AtomicFile:
         if not self._target.parent.exists():
             raise FileNotFoundError(errno.ENOENT, f"folder '{self._target.parent}' does not exist", os.fspath(path))
         self.temporary = self._target.parent / f".rtae-{secrets.token_hex(6)}.part"
+        # Ctrl-C may come before anybody has the object in hand.
+        self._discard = weakref.finalize(self, _remove, self.temporary)
         self.temporary.touch(exist_ok=False)
 
     def commit(self) -> None:
@@ -50,7 +59,7 @@ class AtomicFile:
 
     def discard(self) -> None:
         """Remove what was written. Does nothing after :meth:`commit`."""
-        self.temporary.unlink(missing_ok=True)
+        self._discard()
 
     def __enter__(self) -> Path:
         return self.temporary

@@ -1,4 +1,6 @@
+import gc
 import os
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,19 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, path, words):
         AtomicFile(tmp_path / path)
     assert words in failure.value.strerror
     assert names(tmp_path) == ["file", "folder"]
+
+
+def test_interrupted_as_it_is_made_it_leaves_nothing(tmp_path, monkeypatch):
+    touch = Path.touch
+
+    def interrupted(self, **options):
+        touch(self, **options)
+        assert list(tmp_path.iterdir()) == [self]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "touch", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught, AtomicFile(tmp_path / "a"):
+        raise AssertionError("it was made")
+    del caught
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
