@@ -16,7 +16,8 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/rtae demo
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not alone"; side=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$side
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

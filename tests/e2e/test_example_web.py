@@ -257,6 +257,7 @@ def test_a_bad_model_is_refused(page, model, complaint):
     assert complaint in page.evaluate(code, model)
 
 
+@pytest.mark.alone
 def test_the_microphone_comes_out_at_the_declared_latency(page, noisy):
     setup = """async (headroomMs) => {
       const { LiveProcessor } = await import("./src/index.js");
@@ -308,6 +309,7 @@ def likeness(whole, piece):
 LIVE = [("compressor",), ("encoder", "decoder"), *(chain for chain in hosts.SHIPPED if len(chain) == 1)]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("chain", LIVE, ids="+".join)
 def test_live_output_resembles_that_of_python(page, build, chain):
     code = """async ([model, headroomMs]) => {
@@ -370,6 +372,7 @@ def test_the_page_fits_a_telephone(page):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("model", ["gain", *(name for (name, *rest) in hosts.SHIPPED if not rest)])
 def test_nothing_is_missed_while_the_machine_has_time(page, model):
     """Half-second windows in which the browser itself kept up: in nearly all of them no block came late."""
