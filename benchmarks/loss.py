@@ -29,6 +29,7 @@ from rtae.evaluate.metrics import score
 from rtae.evaluate.optional import require
 from rtae.evaluate.pairs import Pair, read_pairs
 from rtae.evaluate.resampling import resample
+from rtae.net.sender import repeated
 
 PACKET_S = 0.02
 LOSSES = (0.0, 0.01, 0.05, 0.10, 0.20)
@@ -69,13 +70,17 @@ class ConcealingOpus(Opus):
 
 
 class Concealing:
-    """The codec of rtae; if ``ahead``, a receiver that holds one packet more and so knows what follows a short gap."""
+    """The codec of rtae.
 
-    def __init__(self, model: str, kbps: float, *, ahead: bool) -> None:
+    ``ahead``: a receiver that holds one packet more and so knows what follows a short gap. ``repeating``: one that also
+    finds there what `rtae send` repeats of the packet before.
+    """
+
+    def __init__(self, model: str, kbps: float, *, ahead: bool = False, repeating: bool = False) -> None:
         codec = Codec(model, kbps=kbps)
         codec.hops_per_packet = round(PACKET_S * codec.spec.sample_rate / codec.spec.hop)
-        self.codec, self.sample_rate, self._ahead = codec, codec.sample_rate, ahead
-        self.name = f"rtae {codec.kbps:g}{', one packet ahead' if ahead else ''}"
+        self.codec, self.sample_rate, self._ahead, self._repeating = codec, codec.sample_rate, ahead, repeating
+        self.name = f"rtae {codec.kbps:g}" + (", repeated" if repeating else ", one packet ahead" if ahead else "")
 
     def through(self, audio: Signal, lost: Sequence[bool]) -> Signal:
         """As of Opus."""
@@ -84,8 +89,13 @@ class Concealing:
         packets = [*codec.encode(audio), *codec.flush()]
         blocks = []
         for index, packet in enumerate(packets):
-            following = packets[index + 1] if self._ahead and index + 1 < len(packets) and not lost[index + 1] else None
-            blocks.append(codec.conceal(packet.hops, following) if lost[index] else codec.decode([packet]))
+            following = packets[index + 1] if index + 1 < len(packets) and not lost[index + 1] else None
+            if lost[index] and following is not None and self._repeating:
+                packet = repeated(packet)
+            elif lost[index]:
+                blocks.append(codec.conceal(packet.hops, following if self._ahead or self._repeating else None))
+                continue
+            blocks.append(codec.decode([packet]))
         return np.concatenate(blocks)[codec.delay :, 0][: len(audio)]
 
 
@@ -126,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         pairs = read_pairs(options.pairs)
         if options.recordings:
             pairs = pairs[:: max(1, len(pairs) // options.recordings)][: options.recordings]
-        ours = [Concealing(options.codec, kbps, ahead=ahead) for kbps in options.kbps for ahead in (False, True)]
+        kinds: list[dict[str, bool]] = [{}, {"ahead": True}, {"repeating": True}]
+        ours = [Concealing(options.codec, kbps, **kind) for kbps in options.kbps for kind in kinds]
         systems = [*ours, *map(ConcealingOpus, options.opus)]
         results = measure(pairs, systems)
     text = table(results)

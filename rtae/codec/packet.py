@@ -121,6 +121,24 @@ class PacketFormat:
         codes = flat[:used].reshape(count, self.bits) @ weights
         return Packet(sequence, codes.reshape(hops, self.channels, stages), self.bits)
 
+    def parse_all(self, data: bytes) -> list[Packet]:
+        """Return the packets in ``data``, one after the other, at least one.
+
+        Raises
+        ------
+        BitstreamError
+            As of :meth:`parse`.
+        """
+        packets: list[Packet] = []
+        while data or not packets:
+            size = len(data)
+            if size > HEADER.size:
+                _, hops, stages = HEADER.unpack_from(data)
+                size = min(size, self.size(hops, stages))
+            packets.append(self.parse(data[:size]))
+            data = data[size:]
+        return packets
+
 
 def distance(later: int, earlier: int) -> int:
     """Return how many hops ``later`` is after ``earlier``, -32768 to 32767, both counted modulo 65536."""

@@ -157,8 +157,9 @@ class FileSink:
         assert self._playout is not None
         if clock() - self._due_s > _LATE_S:
             self._due_s = clock()
-        while self._due_s <= clock():
-            # At the time it was due, not at that of this call: a thread's delay is none of the sender's clock.
+        # A file can wait for a thread that wakes up late, as no device does; and takes each block at the time it was
+        # due, not at that of this call: a thread's delay is none of the sender's clock.
+        while self._due_s <= self._playout.made_s:
             self._playout.pull(self._out, self._due_s)
             self._due_s += self.block / self.sample_rate
             if heard:

@@ -5,6 +5,9 @@ the two clocks, the network and the sender are one unknown, the *transit*, of wh
 `k` has its turn at ``(k + 1) * hop_s + offset``: whatever comes with a transit below the offset is in time. The offset
 aims at the transit that nearly all packets of the last half minute stayed below: up at once, down slowly.
 
+Packets repeat hops of earlier ones, in less detail. Where the earlier one is lost, the repetition is a packet like any
+other, of a longer transit: a network that loses enough of them brings the aim to where repetitions are in time.
+
 Nothing waits for a packet. What is missing at its time is concealed, so the latency stays what it is; it is changed on
 purpose alone, by a few parts in ten thousand of speed, or, where that would take too long, by a made-up hop more or by
 two hops blended into one. (The histogram of transits instead of a mean and a deviation is that of NetEq, the jitter
@@ -29,6 +32,9 @@ MOST_REMEMBERED = 4096
 
 IN_TIME = 0.995
 """Share of the remembered packets that the buffer aims to have in time."""
+
+MISSED_REMEMBERED = 64
+"""Hops made up that are remembered: a repetition that comes after the turn of its hop tells how long to wait."""
 
 SAFETY_S = 0.002
 """Added to the aim: transits wander, and threads wake up late."""
@@ -91,6 +97,8 @@ class JitterBuffer:
         When the next turn is, by the receiver's clock.
     missed, late, repeated : int
         Hops that were not there at their turn; those of them that came later; hops that came twice.
+    recovered : int
+        Hops of packets that were not there, taken from the repetition in another.
     added, removed : int
         Hops by which the latency was lengthened and shortened.
     """
@@ -98,12 +106,13 @@ class JitterBuffer:
     def __init__(self, hop_s: float) -> None:
         self._hop_s = hop_s
         self.due_s = 0.0
-        self.missed = self.late = self.repeated = self.added = self.removed = 0
+        self.missed = self.late = self.repeated = self.recovered = self.added = self.removed = 0
         self.restart()
 
     def restart(self) -> None:
         """Forget the stream; what comes next begins another. The counts stay."""
         self._held: dict[int, Codes] = {}
+        self._made_up: deque[int] = deque(maxlen=MISSED_REMEMBERED)
         self._transits: deque[tuple[float, float]] = deque(maxlen=MOST_REMEMBERED)
         self._next: int | None = None
         self._first = self._newest = 0
@@ -152,11 +161,26 @@ class JitterBuffer:
         for place, item in enumerate(codes, number):
             if place < self._next:
                 self.late += place >= self._first
-            elif place in self._held:
+            elif place in self._held and self._held[place].shape[1] >= item.shape[1]:
                 self.repeated += 1
             elif place - self._next <= ahead:
+                self.recovered -= place in self._held
                 self._held[place] = item
                 self._newest = max(self._newest, place)
+
+    def repeat(self, number: int, codes: Codes, arrival_s: float) -> None:
+        """Take hops that a packet of later ones repeats, as :meth:`push` does; needed only if they have not come."""
+        if self._next is None:
+            return
+        wanted = False
+        for place, item in enumerate(codes, number):
+            wanted = wanted or place in self._made_up
+            if place >= self._next and place not in self._held:
+                wanted = True
+                self._held[place] = item
+                self.recovered += 1
+        if wanted:
+            self._transits.append((arrival_s, arrival_s - (number + 1) * self._hop_s))
 
     def turn(self) -> Turn:
         """Return what to play at :attr:`due_s`, and move on."""
@@ -191,7 +215,9 @@ class JitterBuffer:
             self.missed += 1
             self.removed += 1
         codes = self._held.pop(number, None)
-        self.missed += codes is None and number >= self._first
+        if codes is None and number >= self._first:
+            self.missed += 1
+            self._made_up.append(number)
         self._next = number + 1
         if short_s < -self._hop_s and self._rested > REST and codes is not None and number + 1 in self._held:
             self.removed += 1

@@ -38,6 +38,8 @@ class Playout:
         Where packets are pushed.
     underruns : int
         Times the device found nothing to play of a stream that was there.
+    made_s : float
+        Up to when what is due is made.
     """
 
     def __init__(self, codec: Codec, sample_rate: int, block: int, now_s: float) -> None:
@@ -45,7 +47,7 @@ class Playout:
         self._codec = codec
         self._hop = hop
         self.buffer = JitterBuffer(hop / rate)
-        self.buffer.due_s = now_s
+        self.buffer.due_s = self.made_s = now_s
         self.underruns = 0
         self._bridge = ClockBridge(1, rate, sample_rate, hop, block, margin_s=STORE_S)
         # The bridge counts from when a hop would have begun that is complete when it is pushed.
@@ -83,6 +85,7 @@ class Playout:
             at_s = buffer.due_s
             self._bridge.push(self._make(buffer.turn()), at_s)
             self._bridge.pump()
+        self.made_s = now_s
         return buffer.due_s
 
     def pull(self, out: Frames, now_s: float) -> bool:

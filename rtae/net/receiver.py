@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtae.codec import Codec
-from rtae.codec.packet import SEQUENCE_MODULUS
+from rtae.codec.packet import SEQUENCE_MODULUS, distance
 from rtae.errors import BitstreamError
 from rtae.net.playout import Playout
 from rtae.net.reception import Reception
@@ -36,8 +36,9 @@ class ReceiverStats:
         From the arrival of the quickest packets to the output, and what it is to be.
     drift_ppm : float
         By how much the sender's clock runs faster than the output's, as learned so far.
-    late, concealed, added, removed : int
-        Hops that came after their turn; made up because they had not come; added and removed to change the latency.
+    late, concealed, recovered, added, removed : int
+        Hops that came after their turn; made up because they had not come; taken from their repetition in the packet
+        after; added and removed to change the latency.
     underruns : int
         Times the output found nothing to play, while a stream was there.
     garbage, foreign : int
@@ -56,6 +57,7 @@ class ReceiverStats:
     drift_ppm: float
     late: int
     concealed: int
+    recovered: int
     added: int
     removed: int
     underruns: int
@@ -120,6 +122,7 @@ class Receiver:
             drift_ppm=playout.ppm,
             late=buffer.late,
             concealed=buffer.missed,
+            recovered=buffer.recovered,
             added=buffer.added,
             removed=buffer.removed,
             underruns=playout.underruns,
@@ -153,7 +156,10 @@ class Receiver:
         if sender != self._from and not free:
             self._foreign += 1
             return
-        voice = self._payload.parse(packet.payload)
+        voice, *repeated = self._payload.parse(packet.payload)
+        behind = [distance(item.sequence, voice.sequence) for item in repeated]
+        if any(item.hops > -hops for item, hops in zip(repeated, behind, strict=True)):
+            raise BitstreamError("RTP packet that repeats what is not before it")
         if sender != self._from:
             self._from, self._reception = sender, Reception(self._rate)
         beginnings = self._reception.beginnings
@@ -170,3 +176,5 @@ class Receiver:
             raise BitstreamError("RTP timestamp that is not that of its hops")
         self._heard_s = now_s
         self.playout.buffer.push(number, voice.codes, now_s)
+        for item, hops in zip(repeated, behind, strict=True):
+            self.playout.buffer.repeat(number + hops, item.codes, now_s)

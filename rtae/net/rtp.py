@@ -18,7 +18,7 @@ VERSION = 2
 PAYLOAD_TYPE = 97
 """Dynamic payload type (96 to 127) used by both ends unless told otherwise."""
 
-PAYLOAD_VERSION = 1
+PAYLOAD_VERSION = 2
 """First byte of the payload."""
 
 IDENTITY_BYTES = 4
@@ -130,23 +130,23 @@ class Payload:
         """Return the format for a model's identity in hexadecimal digits."""
         return cls(bytes.fromhex(identity)[:IDENTITY_BYTES], packets)
 
-    def pack(self, packet: Packet) -> bytes:
-        """Return the payload that carries a packet."""
-        return self._head + bytes(packet)
+    def pack(self, *packets: Packet) -> bytes:
+        """Return the payload that carries a packet and, after it, what it repeats of earlier ones."""
+        return self._head + b"".join(map(bytes, packets))
 
     def fits(self, payload: bytes) -> bool:
         """Whether a payload is of this version and this model."""
         return payload.startswith(self._head)
 
-    def parse(self, payload: bytes) -> Packet:
-        """Return the packet in a payload that fits.
+    def parse(self, payload: bytes) -> list[Packet]:
+        """Return the packet in a payload that fits, and then what it repeats of earlier ones.
 
         Raises
         ------
         BitstreamError
             If it is damaged.
         """
-        return self.packets.parse(payload[len(self._head) :])
+        return self.packets.parse_all(payload[len(self._head) :])
 
     @property
     def _head(self) -> bytes:

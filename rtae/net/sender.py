@@ -16,7 +16,7 @@ HOPS_PER_PACKET = 2
 
 
 class Sender:
-    """Turns audio into datagrams.
+    """Turns audio into datagrams, each of which repeats the coarser half of the stages of the one before.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ class Sender:
         self._source = secrets.randbits(32)
         self._sequence = secrets.randbits(16)
         self._timestamp = secrets.randbits(32)
+        self._before: Packet | None = None
         self.packets = self.octets = 0
 
     def send(self, block: ArrayLike) -> list[bytes]:
@@ -45,7 +46,8 @@ class Sender:
     def _wrap(self, packets: Iterable[Packet]) -> list[bytes]:
         made = []
         for packet in packets:
-            payload = self._payload.pack(packet)
+            payload = self._payload.pack(packet, *([] if self._before is None else [repeated(self._before)]))
+            self._before = packet
             data = bytes(
                 RtpPacket(PAYLOAD_TYPE, self._sequence, self._timestamp, self._source, payload, self.packets == 0)
             )
@@ -55,3 +57,8 @@ class Sender:
             self.octets += len(data)
             made.append(data)
         return made
+
+
+def repeated(packet: Packet) -> Packet:
+    """Return what the next datagram repeats of a packet: the coarser half of its stages."""
+    return Packet(packet.sequence, packet.codes[:, :, : (packet.stages + 1) // 2], packet.bits)

@@ -75,6 +75,36 @@ def test_a_shorter_way_takes_hops_out_by_blending():
     assert [number for item in played for number in (item if isinstance(item, tuple) else (item,))] == list(range(16))
 
 
+def fine(number):
+    return np.full((1, 1, 2), number, np.int64)
+
+
+def test_a_repetition_takes_the_place_of_a_hop_that_has_not_come_until_it_comes_itself():
+    buffer = started(3)
+    buffer.repeat(2, codes(99), buffer.due_s)
+    buffer.repeat(3, codes(3), buffer.due_s)
+    buffer.repeat(4, codes(4), buffer.due_s)
+    assert buffer.recovered == 2
+    buffer.push(4, fine(40), buffer.due_s)
+    assert turns(buffer, 5) == [0, 1, 2, 3, 40]
+    assert (buffer.recovered, buffer.repeated, buffer.missed, buffer.late) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_repetition_makes_the_buffer_longer_only_if_it_was_needed(needed):
+    buffer, behind, lost = JitterBuffer(HOP_S), 6, 10
+    for number in range(40):
+        arrival = (number + 1) * HOP_S
+        if number != lost or not needed:
+            buffer.push(number, codes(number), arrival)
+        if number == lost + behind:
+            buffer.repeat(lost, codes(lost), arrival)
+        while buffer.due_s <= arrival:
+            buffer.turn()
+    assert buffer.missed == needed and not buffer.late and not buffer.recovered
+    assert buffer.aim_s == pytest.approx(behind * HOP_S + 0.002 if needed else FIRST_S, abs=0.001)
+
+
 def test_hops_far_ahead_begin_anew_and_memory_stays_bounded():
     buffer = started()
     buffer.push(10_000, codes(10_000), buffer.due_s)

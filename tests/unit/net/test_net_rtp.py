@@ -62,20 +62,32 @@ def test_no_bytes_raise_anything_else(data):
 def test_the_payload_carries_a_packet_of_its_model_alone():
     packet = Packet(65535, np.arange(18, dtype=np.int64).reshape(2, 1, 9), 10)
     payload = PAYLOAD.pack(packet)
-    assert payload[:5] == bytes.fromhex("0101234567") and payload[5:] == bytes(packet)
+    assert payload[:5] == bytes.fromhex("0201234567") and payload[5:] == bytes(packet)
     assert PAYLOAD.fits(payload)
-    parsed = PAYLOAD.parse(payload)
+    (parsed,) = PAYLOAD.parse(payload)
     assert parsed.sequence == 65535 and parsed.codes.size and np.array_equal(parsed.codes, packet.codes)
     for foreign in (
         b"",
         payload[:4],
-        b"\x02" + payload[1:],
+        b"\x01" + payload[1:],
         Payload.of("0123456689abcdef", PAYLOAD.packets).pack(packet),
     ):
         assert not PAYLOAD.fits(foreign)
     for damaged in (payload[:5], payload[:-1], payload + b"\0"):
         with pytest.raises(BitstreamError):
             PAYLOAD.parse(damaged)
+
+
+def test_the_payload_repeats_an_earlier_packet_in_fewer_stages():
+    codes = np.arange(18, dtype=np.int64).reshape(2, 1, 9)
+    payload = PAYLOAD.pack(Packet(1, codes + 100, 10), Packet(65535, codes[:, :, :5], 10))
+    now, before = PAYLOAD.parse(payload)
+    assert (now.sequence, before.sequence) == (1, 65535)
+    assert np.array_equal(now.codes, codes + 100) and np.array_equal(before.codes, codes[:, :, :5])
+    for end in range(5 + 27, len(payload)):
+        if end != 5 + 27:
+            with pytest.raises(BitstreamError):
+                PAYLOAD.parse(payload[:end])
 
 
 def test_goodbye_names_its_stream():
