@@ -79,7 +79,8 @@ class Concealing:
     def __init__(self, model: str, kbps: float, *, ahead: bool = False, repeating: bool = False) -> None:
         codec = Codec(model, kbps=kbps)
         codec.hops_per_packet = round(PACKET_S * codec.spec.sample_rate / codec.spec.hop)
-        self.codec, self.sample_rate, self._ahead, self._repeating = codec, codec.sample_rate, ahead, repeating
+        self.codec, self.sample_rate, self._repeating = codec, codec.sample_rate, repeating
+        self._ahead = ahead or repeating
         self.name = f"rtae {codec.kbps:g}" + (", repeated" if repeating else ", one packet ahead" if ahead else "")
 
     def through(self, audio: Signal, lost: Sequence[bool]) -> Signal:
@@ -90,12 +91,12 @@ class Concealing:
         blocks = []
         for index, packet in enumerate(packets):
             following = packets[index + 1] if index + 1 < len(packets) and not lost[index + 1] else None
-            if lost[index] and following is not None and self._repeating:
-                packet = repeated(packet)
-            elif lost[index]:
-                blocks.append(codec.conceal(packet.hops, following if self._ahead or self._repeating else None))
-                continue
-            blocks.append(codec.decode([packet]))
+            if not lost[index]:
+                blocks.append(codec.decode([packet]))
+            elif self._repeating and following is not None:
+                blocks.append(codec.decode([repeated(packet)]))
+            else:
+                blocks.append(codec.conceal(packet.hops, following if self._ahead else None))
         return np.concatenate(blocks)[codec.delay :, 0][: len(audio)]
 
 
