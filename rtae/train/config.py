@@ -28,6 +28,9 @@ class DataConfig:
         Shares of examples without noise and without speech.
     second_noise_share, synthetic_share : float
         Shares of noisy examples with a second recorded noise, and with a synthetic noise in place of a recorded one.
+    speed_share : float
+        Share of speech and of noise recordings that are played faster or slower than they are: other voices, other
+        machines. Validation leaves it out.
     reverb_share, filter_share, narrow_band_share, clip_share, artefact_share : float
         Shares of examples with a simulated room, with random equalisation of speech and noise, with both sides
         low-passed (a narrow-band microphone), with the mixture clipped, and with the mixture sent through a codec, a
@@ -39,10 +42,11 @@ class DataConfig:
     segment_s: float = 2.5
     snr_db: tuple[float, float] = (-10.0, 25.0)
     level_db: tuple[float, float] = (-45.0, -12.0)
-    clean_share: float = 0.03
+    clean_share: float = 0.12
     noise_only_share: float = 0.03
     second_noise_share: float = 0.25
     synthetic_share: float = 0.3
+    speed_share: float = 0.5
     reverb_share: float = 0.15
     filter_share: float = 0.3
     narrow_band_share: float = 0.15

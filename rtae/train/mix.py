@@ -20,6 +20,8 @@ from rtae.train.config import DataConfig
 from rtae.train.store import Recording, Store
 
 NARROW_BANDS_HZ = (3400.0, 4000.0, 5500.0, 7000.0, 8000.0, 11000.0, 16000.0)
+SPEECH_SPEED, NOISE_SPEED = 1.15, 1.7
+"""Fastest speeds that recordings are played at; their inverses are the slowest."""
 CORNERS = 8
 """Frequencies, an equal ratio apart, between which an equaliser's curve is straight in decibels over the logarithm."""
 
@@ -48,6 +50,14 @@ def _scale(spectra: torch.Tensor, response: np.ndarray) -> None:
     torch.view_as_real(spectra).mul_(torch.from_numpy(response).unsqueeze(-1))
 
 
+def _stretched(audio: np.ndarray, length: int) -> np.ndarray:
+    """Return ``audio`` (samples,) resampled to ``length`` samples by cutting or extending its spectrum."""
+    if audio.size == length:
+        return audio
+    spectrum = torch.fft.rfft(torch.from_numpy(audio))[: length // 2 + 1]
+    return (torch.fft.irfft(spectrum, length) * (length / audio.size)).numpy()
+
+
 class Source:
     """Draws segments from the recordings of a store.
 
@@ -63,12 +73,17 @@ class Source:
         self._store, self._recordings = store, recordings
         self._shares = np.cumsum(weights / weights.sum())
 
-    def draw(self, rng: Generator, length: int) -> tuple[np.ndarray, str]:
-        """Return ``length`` float32 samples from a random place, and whose they are or of which class."""
+    def draw(self, rng: Generator, length: int, speed: float = 1.0) -> tuple[np.ndarray, str]:
+        """Return ``length`` float32 samples from a random place, and whose they are or of which class.
+
+        At another ``speed`` the recording is played as a tape is, pitch and all.
+        """
         index = min(int(np.searchsorted(self._shares, rng.random())), len(self._recordings) - 1)
         recording = self._recordings[index]
-        room = recording.length - length if recording.length > length else recording.length
-        return self._store.read(recording, int(rng.integers(room)), length), recording.group
+        wanted = length if speed == 1.0 else next_fast_len(round(speed * length), real=True)
+        room = recording.length - wanted if recording.length > wanted else recording.length
+        audio = self._store.read(recording, int(rng.integers(room)), wanted)
+        return _stretched(audio, length), recording.group
 
 
 @dataclass(frozen=True)
@@ -121,15 +136,16 @@ class Mixer:
         rng = np.random.default_rng([self.seed, number])
         c = self.config
         kind = rng.random()
-        speech = self._draw_speech(rng)
         done: list[str] = []
+        speech = self._draw_speech(rng, done)
+        spoken = list(done)
         noise = self._draw_noise(rng, done)
         if kind < c.noise_only_share:
             speech[:] = 0.0
             done.append("no speech")
         elif kind < c.noise_only_share + c.clean_share:
             noise[:] = 0.0
-            done = ["no noise"]
+            done = [*spoken, "no noise"]
         target, speech, noise = self._disturb(rng, speech, noise, done)
         speech_rms = active_rms(speech, self.sample_rate)
         noise_rms = active_rms(noise, self.sample_rate)
@@ -157,8 +173,15 @@ class Mixer:
         examples = [self.example(step * size + first + index) for index in range(count)]
         return np.stack([item.noisy for item in examples]), np.stack([item.clean for item in examples])
 
-    def _draw_speech(self, rng: Generator) -> np.ndarray:
-        speech, _ = self._speech.draw(rng, self.length)
+    def _speed(self, rng: Generator, fastest: float) -> float:
+        share = self.config.speed_share
+        return float(fastest ** rng.uniform(-1, 1)) if share and rng.random() < share else 1.0
+
+    def _draw_speech(self, rng: Generator, done: list[str]) -> np.ndarray:
+        speed = self._speed(rng, SPEECH_SPEED)
+        speech, _ = self._speech.draw(rng, self.length, speed)
+        if speed != 1.0:
+            done.append(f"speech {speed:.2f} times as fast")
         if rng.random() < 0.25:  # a pause, which the corpora have few of
             start, stop = np.sort(rng.integers(0, self.length, 2))
             stop = min(stop, start + self.length // 2)
@@ -172,10 +195,10 @@ class Mixer:
 
     def _draw_noise(self, rng: Generator, done: list[str]) -> np.ndarray:
         source = self._synthetic if rng.random() < self.config.synthetic_share else self._noise
-        noise, of = source.draw(rng, self.length)
+        noise, of = source.draw(rng, self.length, self._speed(rng, NOISE_SPEED))
         done.append(of)
         if rng.random() < self.config.second_noise_share:
-            other, of = self._noise.draw(rng, self.length)
+            other, of = self._noise.draw(rng, self.length, self._speed(rng, NOISE_SPEED))
             first_rms, other_rms = active_rms(noise, self.sample_rate), active_rms(other, self.sample_rate)
             if first_rms and other_rms:
                 noise += other * np.float32(first_rms / other_rms * 10 ** (rng.uniform(-12, 3) / 20))

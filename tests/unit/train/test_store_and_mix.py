@@ -10,9 +10,9 @@ import pytest
 
 from rtae.errors import ParameterError
 from rtae.train.config import DataConfig, TrainConfig
-from rtae.train.mix import Material, Mixer, active_rms
+from rtae.train.mix import Material, Mixer, Source, active_rms
 from rtae.train.session import Folders, open_material
-from rtae.train.store import Item, open_store, store_rendered
+from rtae.train.store import Item, Recording, Store, open_store, store_rendered
 from rtae.train.synthetic import KINDS, hall
 
 NOTHING = DataConfig(
@@ -21,6 +21,7 @@ NOTHING = DataConfig(
     noise_only_share=0.0,
     second_noise_share=0.0,
     synthetic_share=0.0,
+    speed_share=0.0,
     reverb_share=0.0,
     filter_share=0.0,
     narrow_band_share=0.0,
@@ -144,6 +145,7 @@ def test_nothing_exceeds_full_scale_and_the_target_stays_in_the_mixture(material
     ("share", "said"),
     [
         ("reverb_share", r"in a room"),
+        ("speed_share", r"speech [01]\.\d\d times as fast"),
         ("filter_share", r"equalised"),
         ("narrow_band_share", r"nothing above \d+ Hz"),
         ("clip_share", r"clipped"),
@@ -173,7 +175,7 @@ def test_filters_are_of_both_sides_and_a_room_of_the_speech_alone(material: Mate
         rng = np.random.default_rng([2, number])
         rng.random()
         done: list[str] = []
-        speech, noise = mixer._draw_speech(rng), mixer._draw_noise(rng, [])
+        speech, noise = mixer._draw_speech(rng, []), mixer._draw_noise(rng, [])
         target, heard, left = mixer._disturb(rng, speech, noise, done)
         assert np.array_equal(target, heard) != room
         assert np.array_equal(left, noise) != both
@@ -183,6 +185,17 @@ def test_filters_are_of_both_sides_and_a_room_of_the_speech_alone(material: Mate
                 power = np.square(np.abs(np.fft.rfft(signal)))
                 assert power[: int(corner_hz / 2)].sum() > 0
                 assert power[int(corner_hz / 2) + 1 :].sum() <= 1e-6 * power.sum()
+
+
+@pytest.mark.parametrize("speed", [0.6, 1.0, 1.4])
+def test_a_recording_that_is_played_faster_rises_in_pitch_and_keeps_its_level(speed: float) -> None:
+    # within a hundredth: the length read is one that transforms fast
+    tone = (10000 * np.sin(2 * np.pi * 1000 * np.arange(64000) / 16000)).astype(np.int16)
+    store = Store(tone, [Recording("tone", "tone", 0, tone.size, 8000.0, 60.0)], 16000)
+    audio, _ = Source(store, store.recordings).draw(np.random.default_rng(1), 16000, speed)
+    assert audio.shape == (16000,) and audio.dtype == np.float32
+    assert np.abs(np.fft.rfft(audio)).argmax() == pytest.approx(1000 * speed, rel=0.01)
+    assert np.square(audio).mean() == pytest.approx((10000 / 32768) ** 2 / 2, rel=0.02)
 
 
 def test_noise_alone_has_silence_for_its_target(material: Material) -> None:
