@@ -14,6 +14,7 @@ import soundfile
 import torch
 from numpy.random import Generator
 from scipy.fft import next_fast_len
+from scipy.signal import resample
 
 from rtae.errors import ParameterError
 from rtae.train.config import DataConfig
@@ -50,14 +51,6 @@ def _scale(spectra: torch.Tensor, response: np.ndarray) -> None:
     torch.view_as_real(spectra).mul_(torch.from_numpy(response).unsqueeze(-1))
 
 
-def _stretched(audio: np.ndarray, length: int) -> np.ndarray:
-    """Return ``audio`` (samples,) resampled to ``length`` samples by cutting or extending its spectrum."""
-    if audio.size == length:
-        return audio
-    spectrum = torch.fft.rfft(torch.from_numpy(audio))[: length // 2 + 1]
-    return (torch.fft.irfft(spectrum, length) * (length / audio.size)).numpy()
-
-
 class Source:
     """Draws segments from the recordings of a store.
 
@@ -83,7 +76,7 @@ class Source:
         wanted = length if speed == 1.0 else next_fast_len(round(speed * length), real=True)
         room = recording.length - wanted if recording.length > wanted else recording.length
         audio = self._store.read(recording, int(rng.integers(room)), wanted)
-        return _stretched(audio, length), recording.group
+        return audio if wanted == length else resample(audio, length), recording.group
 
 
 @dataclass(frozen=True)
@@ -138,14 +131,16 @@ class Mixer:
         kind = rng.random()
         done: list[str] = []
         speech = self._draw_speech(rng, done)
-        spoken = list(done)
-        noise = self._draw_noise(rng, done)
+        noises: list[str] = []
+        noise = self._draw_noise(rng, noises)
         if kind < c.noise_only_share:
             speech[:] = 0.0
-            done.append("no speech")
+            done += [*noises, "no speech"]
         elif kind < c.noise_only_share + c.clean_share:
             noise[:] = 0.0
-            done = [*spoken, "no noise"]
+            done.append("no noise")
+        else:
+            done += noises
         target, speech, noise = self._disturb(rng, speech, noise, done)
         speech_rms = active_rms(speech, self.sample_rate)
         noise_rms = active_rms(noise, self.sample_rate)
@@ -174,7 +169,7 @@ class Mixer:
         return np.stack([item.noisy for item in examples]), np.stack([item.clean for item in examples])
 
     def _speed(self, rng: Generator, fastest: float) -> float:
-        share = self.config.speed_share
+        share = self.config.speed_share  # at 0 nothing is drawn: validation hears what it always heard
         return float(fastest ** rng.uniform(-1, 1)) if share and rng.random() < share else 1.0
 
     def _draw_speech(self, rng: Generator, done: list[str]) -> np.ndarray:
