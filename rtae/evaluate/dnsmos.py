@@ -21,14 +21,14 @@ WINDOW_S = 9.01
 WINDOW = int(WINDOW_S * SAMPLE_RATE)
 """Samples the network looks at; shorter recordings are repeated, longer ones scored once a second and averaged."""
 
-# The published mapping of the network's raw outputs to the scale of the listening tests: coefficients of x^2, x, 1.
-_CALIBRATION = np.array(
+CALIBRATION = np.array(
     [
         [-0.08397278, 1.22083953, 0.0052439],
         [-0.13166888, 1.60915514, -0.39604546],
         [-0.06766283, 1.11546468, 0.04602535],
     ]
 )
+"""The published mapping of the raw outputs (SIG, BAK, OVRL) to the scale of the listening tests: of x^2, x and 1."""
 
 
 class Scores(NamedTuple):
@@ -67,19 +67,29 @@ def score(audio: npt.NDArray[np.floating]) -> Scores:
     ends = {second: int((second + WINDOW_S) * SAMPLE_RATE) for second in range(max(1, len(signal) // SAMPLE_RATE - 9))}
     windows = [signal[end - WINDOW : end] for second, end in ends.items() if end - second * SAMPLE_RATE == WINDOW]
     raw = np.concatenate([session.run(None, {"input_1": window[None]})[0] for window in windows]).astype(np.float64)
-    square, slope, offset = _CALIBRATION.T
+    square, slope, offset = CALIBRATION.T
     sig, bak, ovrl = np.mean((square * raw + slope) * raw + offset, axis=0)
     return Scores(float(sig), float(bak), float(ovrl))
+
+
+def model_path() -> Path:
+    """Return where the network's ONNX file is.
+
+    Raises
+    ------
+    MissingDependencyError
+        If speechmos is not installed.
+    """
+    package = importlib.util.find_spec("speechmos")
+    if package is None or not package.submodule_search_locations:
+        raise MissingDependencyError("the package speechmos is not installed; run: pip install 'rtae[peers]'")
+    return Path(package.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
 
 
 @functools.cache
 def _session() -> Any:
     import onnxruntime
 
-    package = importlib.util.find_spec("speechmos")
-    if package is None or not package.submodule_search_locations:
-        raise MissingDependencyError("the package speechmos is not installed; run: pip install 'rtae[peers]'")
-    path = Path(package.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model_path(), options, providers=["CPUExecutionProvider"])

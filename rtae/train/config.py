@@ -110,8 +110,8 @@ class LossConfig:
         Weight of the speech-probability term.
     mse_weight : float
         Weight of the waveform's mean squared error, the plain baseline.
-    si_sdr_weight, estoi_weight : float
-        Weights of two measures as terms, see :mod:`rtae.train.metric_losses`; a measure that was trained on no longer
+    si_sdr_weight, estoi_weight, dnsmos_weight : float
+        Weights of measures as terms, see :mod:`rtae.train.metric_losses`; a measure that was trained on no longer
         proves anything, and the model says so.
     adversarial_weight, feature_weight : float
         Weights of the adversarial and the feature-matching term of a denoiser; 0 and 0 train without discriminator.
@@ -129,6 +129,7 @@ class LossConfig:
     mse_weight: float = 0.0
     si_sdr_weight: float = 0.0
     estoi_weight: float = 0.0
+    dnsmos_weight: float = 0.0
     adversarial_weight: float = 0.0
     feature_weight: float = 0.0
     discriminator_windows: tuple[int, ...] = (512, 1024, 2048)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rtae.evaluate import dnsmos
 from rtae.train.config import LossConfig
 from rtae.train.metric_losses import metric_terms
 
@@ -104,11 +105,18 @@ class DenoisingLoss(nn.Module):
     The spectral terms are the compressed complex and magnitude errors of Braun and Tashev ("A consolidated view of loss
     functions for supervised deep learning-based speech enhancement", 2021), taken on the output of the streaming
     synthesis, so that they see its inconsistency. Frequencies weigh as on an auditory scale.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the configuration asks for DNSMOS and speechmos is not installed.
     """
 
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
         super().__init__()
         self.config, self.sample_rate = config, sample_rate
+        if config.dnsmos_weight > 0:
+            dnsmos.model_path()  # what is missing is said here, not after the first example
         for size in config.windows:
             self.register_buffer(f"window_{size}", torch.hann_window(size) / (0.375 * size) ** 0.5, persistent=False)
             weight = 1 / (1 + (torch.fft.rfftfreq(size, 1 / sample_rate) / 4000) ** 2)  # 8 to 24 kHz: a fifth
@@ -129,7 +137,7 @@ class DenoisingLoss(nn.Module):
         c = self.config
         level = mixture_level(noisy)
         estimate, clean = estimate * level, clean * level
-        terms = metric_terms(estimate, clean, self.sample_rate, c)
+        terms = metric_terms(estimate, clean, self.sample_rate, c, noisy * level)
         for size in c.windows:
             window, weight = self.get_buffer(f"window_{size}"), self.get_buffer(f"weight_{size}")
             terms[f"spectrum_{size}"] = spectral_loss(estimate, clean, window, weight, c) / len(c.windows)

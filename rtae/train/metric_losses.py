@@ -1,4 +1,4 @@
-"""Measures of an evaluation as terms of a loss, differentiable: SI-SDR and ESTOI.
+"""Measures of an evaluation as terms of a loss, differentiable: SI-SDR, ESTOI and DNSMOS OVRL.
 
 A network that was trained on a measure has learnt to please it; of such a model the measure alone proves nothing. The
 export therefore names these terms in the model file, and ``rtae eval`` names them in its report.
@@ -11,7 +11,9 @@ import math
 import torch
 from torch import Tensor
 
+from rtae.evaluate.dnsmos import SAMPLE_RATE as OPINION_RATE
 from rtae.train.config import LossConfig
+from rtae.train.opinion import BEST, LEVEL, overall_opinion
 
 LIMIT_DB = 30.0
 """SI-SDR beyond it is not worth a gradient: clean examples would outweigh the others."""
@@ -23,9 +25,18 @@ TINY, TINIER = 1e-11, 1e-21
 
 
 def trained_on(config: LossConfig) -> list[str]:
-    """Return the names of the measures that ``config`` trains on, as ``rtae eval`` calls them."""
-    weights = {"SI-SDR": config.si_sdr_weight, "ESTOI": config.estoi_weight}
-    return [name for name, weight in weights.items() if weight > 0]
+    """Return the names of the measures that ``config`` trains on, as ``rtae eval`` calls them.
+
+    Of DNSMOS all three: SIG and BAK are read off the same network as OVRL.
+    """
+    measures = [
+        ("SI-SDR", config.si_sdr_weight),
+        ("ESTOI", config.estoi_weight),
+        ("SIG", config.dnsmos_weight),
+        ("BAK", config.dnsmos_weight),
+        ("OVRL", config.dnsmos_weight),
+    ]
+    return [name for name, weight in measures if weight > 0]
 
 
 def si_sdr_db(estimate: Tensor, clean: Tensor, limit_db: float = math.inf) -> Tensor:
@@ -116,8 +127,10 @@ def resampled(audio: Tensor, sample_rate: int, wanted: int) -> Tensor:
     return torch.fft.irfft(spectrum, count) * (count / length)
 
 
-def metric_terms(estimate: Tensor, clean: Tensor, sample_rate: int, config: LossConfig) -> dict[str, Tensor]:
-    """Return the weighted terms ``si_sdr`` and ``estoi`` that ``config`` asks for.
+def metric_terms(
+    estimate: Tensor, clean: Tensor, sample_rate: int, config: LossConfig, noisy: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return the weighted terms ``si_sdr``, ``estoi`` and ``dnsmos`` that ``config`` asks for.
 
     Examples for which a measure is not defined (no speech, too little of it) add nothing; the sums are divided by all
     examples, so that two processes with half of a batch each have the gradient of one with the whole.
@@ -128,6 +141,10 @@ def metric_terms(estimate: Tensor, clean: Tensor, sample_rate: int, config: Loss
         Aligned, at the level of the mixture.
     sample_rate : int
         Rate of both in hertz.
+    config : LossConfig
+    noisy : Tensor, optional
+        What a denoiser was given, aligned and at the same level. Where it is clean, no opinion is asked for: clean
+        speech is to come out as it went in, whatever is thought of it.
     """
     terms: dict[str, Tensor] = {}
     speaking = [row for row in range(len(clean)) if clean[row].square().mean() > 1e-6]
@@ -139,4 +156,9 @@ def metric_terms(estimate: Tensor, clean: Tensor, sample_rate: int, config: Loss
         scores = (estoi(estimate[row], clean[row], sample_rate) for row in speaking)
         misses = [1 - score for score in scores if score is not None]
         terms["estoi"] = config.estoi_weight * torch.stack([nothing, *misses]).sum() / len(clean)
+    if config.dnsmos_weight > 0:
+        disturbed = [row for row in speaking if noisy is None or (noisy[row] - clean[row]).square().mean() > 1e-6]
+        judged = resampled(estimate[disturbed] * LEVEL, sample_rate, OPINION_RATE)
+        misses = [BEST - overall_opinion(judged)] if disturbed else []
+        terms["dnsmos"] = config.dnsmos_weight * torch.cat([nothing[None], *misses]).sum() / len(clean)
     return terms

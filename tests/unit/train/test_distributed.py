@@ -21,7 +21,10 @@ FULL = {"optim": {"bf16": False}}
 CASES = {
     "denoiser": FULL,
     "every loss of a denoiser": FULL
-    | {"loss": ADVERSARY | {"si_sdr_weight": 0.1, "estoi_weight": 0.1, "discriminator_windows": [256]}},
+    | {
+        "loss": ADVERSARY
+        | {"si_sdr_weight": 0.1, "estoi_weight": 0.1, "dnsmos_weight": 0.1, "discriminator_windows": [256]}
+    },
     "codec": FULL | {"codec": SIZES | ADVERSARY | {"continuous_steps": 0}},
     "variational codec": FULL | {"codec": SIZES | {"bottleneck": "gaussian"}},
 }
@@ -41,8 +44,12 @@ for name, case in json.loads(sys.argv[1]).items():
         save_file(found, Path(sys.argv[3]) / f"{name}-{steps}-{world.rank}.safetensors")
 leave_world()
 """
-PRECISIONS = {"two_steps": 1e-5, "two_steps_in_double": 1e-10}
-"""Largest relative difference of the gradients. In double precision nothing is left of what rounding does."""
+PRECISIONS = {"two_steps": 1e-3, "two_steps_in_double": 1e-10}
+"""Largest relative difference of the gradients.
+
+Some processors multiply two halves of a batch with other kernels than the whole, 1e-4 apart. In double precision
+nothing is left of what rounding does.
+"""
 
 
 def two_steps_in_double(case: dict[str, object], root: Path, output: Path, world: World) -> dict[str, torch.Tensor]:

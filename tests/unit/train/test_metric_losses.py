@@ -11,6 +11,7 @@ from rtae.evaluate.measures import si_sdr
 from rtae.train.config import LossConfig
 from rtae.train.losses import DenoisingLoss
 from rtae.train.metric_losses import LIMIT_DB, estoi, metric_terms, resampled, si_sdr_db, trained_on
+from rtae.train.opinion import BEST, LEVEL, overall_opinion
 
 
 def recording(seed: int, sample_rate: int, seconds: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -71,25 +72,31 @@ def test_terms_are_defined_for_every_example_and_lead_to_the_clean_speech() -> N
     click[100:200] = 1.0
     cleans = torch.stack([clean, nothing, click]) / 0.05
     estimate = (torch.stack([noisy, noisy, click]) / 0.05).requires_grad_()
-    config = LossConfig(si_sdr_weight=0.5, estoi_weight=2.0)
-    terms = metric_terms(estimate, cleans, 16000, config)
-    assert set(terms) == {"si_sdr", "estoi"}
+    config = LossConfig(si_sdr_weight=0.5, estoi_weight=2.0, dnsmos_weight=0.2)
+    noisy_ones = estimate.detach()
+    terms = metric_terms(estimate, cleans, 16000, config, noisy_ones)
+    assert set(terms) == {"si_sdr", "estoi", "dnsmos"}
     ratio = si_sdr_db(estimate[:1], cleans[:1], LIMIT_DB).item()
     assert terms["si_sdr"].item() == pytest.approx(0.5 * (1 - ratio / LIMIT_DB) / 3, abs=1e-3)
     assert terms["estoi"].item() == pytest.approx(2.0 * (1 - estoi(noisy, clean, 16000).item()) / 3, abs=1e-3)
+    opinion = overall_opinion(
+        LEVEL * estimate[:1]
+    ).item()  # the click is as clean as it was, and nobody speaks in between
+    assert terms["dnsmos"].item() == pytest.approx(0.2 * (BEST - opinion) / 3, abs=1e-3)
     for term in terms.values():
         (gradient,) = torch.autograd.grad(term, estimate, retain_graph=True)
         assert torch.isfinite(gradient).all() and gradient[0].abs().max() > 0 and not gradient[1].any()
         step = -0.05 * gradient / gradient.norm() * estimate.detach().norm()
-        better = metric_terms(estimate.detach() + step, cleans, 16000, config)
+        better = metric_terms(noisy_ones + step, cleans, 16000, config, noisy_ones)
         name = next(key for key, value in terms.items() if value is term)
         assert better[name] < term
 
 
 def test_a_batch_without_speech_has_no_gradient_and_no_error() -> None:
     estimate = torch.randn(2, 8000, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    terms = metric_terms(estimate, torch.zeros(2, 8000), 16000, LossConfig(si_sdr_weight=1.0, estoi_weight=1.0))
-    assert [term.item() for term in terms.values()] == [0.0, 0.0]
+    config = LossConfig(si_sdr_weight=1.0, estoi_weight=1.0, dnsmos_weight=1.0)
+    terms = metric_terms(estimate, torch.zeros(2, 8000), 16000, config)
+    assert [term.item() for term in terms.values()] == [0.0, 0.0, 0.0]
     sum(terms.values()).backward()
     assert not estimate.grad.any()
 
@@ -99,8 +106,10 @@ def test_the_terms_are_part_of_the_loss_only_when_asked_for() -> None:
     zeros = torch.zeros(1, 4)
     plain = DenoisingLoss(LossConfig(windows=(64,)), 16000)
     asked = DenoisingLoss(dataclasses.replace(plain.config, estoi_weight=0.5), 16000)
+    all_of_them = LossConfig(si_sdr_weight=0.1, estoi_weight=0.1, dnsmos_weight=0.1)
     without, found = (loss(noisy[None], clean[None], noisy[None], zeros, zeros) for loss in (plain, asked))
-    assert not {"si_sdr", "estoi"} & without.keys()
+    assert not {"si_sdr", "estoi", "dnsmos"} & without.keys()
     assert found["estoi"].item() == pytest.approx(0.5 * (1 - estoi(noisy, clean, 16000).item()), abs=1e-3)
     torch.testing.assert_close(found["total"], without["total"] + found["estoi"])
     assert trained_on(plain.config) == [] and trained_on(asked.config) == ["ESTOI"]
+    assert trained_on(all_of_them) == ["SI-SDR", "ESTOI", "SIG", "BAK", "OVRL"]
