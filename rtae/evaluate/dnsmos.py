@@ -7,28 +7,16 @@ directly, on one thread, because that package needs librosa for a fourth score a
 from __future__ import annotations
 
 import functools
-import importlib.util
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rtae.errors import MissingDependencyError
+from rtae.dnsmos import CALIBRATION, SAMPLE_RATE, model_path
 
-SAMPLE_RATE = 16_000
 WINDOW_S = 9.01
 WINDOW = int(WINDOW_S * SAMPLE_RATE)
 """Samples the network looks at; shorter recordings are repeated, longer ones scored once a second and averaged."""
-
-CALIBRATION = np.array(
-    [
-        [-0.08397278, 1.22083953, 0.0052439],
-        [-0.13166888, 1.60915514, -0.39604546],
-        [-0.06766283, 1.11546468, 0.04602535],
-    ]
-)
-"""The published mapping of the raw outputs (SIG, BAK, OVRL) to the scale of the listening tests: of x^2, x and 1."""
 
 
 class Scores(NamedTuple):
@@ -70,20 +58,6 @@ def score(audio: npt.NDArray[np.floating]) -> Scores:
     square, slope, offset = CALIBRATION.T
     sig, bak, ovrl = np.mean((square * raw + slope) * raw + offset, axis=0)
     return Scores(float(sig), float(bak), float(ovrl))
-
-
-def model_path() -> Path:
-    """Return where the network's ONNX file is.
-
-    Raises
-    ------
-    MissingDependencyError
-        If speechmos is not installed.
-    """
-    package = importlib.util.find_spec("speechmos")
-    if package is None or not package.submodule_search_locations:
-        raise MissingDependencyError("the package speechmos is not installed; run: pip install 'rtae[peers]'")
-    return Path(package.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
 
 
 @functools.cache

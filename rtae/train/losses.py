@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtae.evaluate import dnsmos
+from rtae import dnsmos
 from rtae.train.config import LossConfig
 from rtae.train.metric_losses import metric_terms
 

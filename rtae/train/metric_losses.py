@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from rtae.evaluate.dnsmos import SAMPLE_RATE as OPINION_RATE
+from rtae.dnsmos import SAMPLE_RATE as OPINION_RATE
 from rtae.train.config import LossConfig
 from rtae.train.opinion import BEST, LEVEL, overall_opinion
 

@@ -1,6 +1,6 @@
 """DNSMOS P.835 as a differentiable term of a loss: the predicted overall opinion (OVRL).
 
-The network and its published calibration are those of :mod:`rtae.evaluate.dnsmos`, read from the same file.
+The network and its published calibration are those of :func:`rtae.evaluate.dnsmos.score`, read from the same file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtae.evaluate import dnsmos
+from rtae import dnsmos
 
 LEVEL = 10 ** (-25 / 20)
 """Root mean square at which a mixture is judged: opinions depend on the level, which is not what is to be learnt."""

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "rtae"
 
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"spec", "atomic", "lag", "ring", "drift", "resample", "page", "mel"},
+    {"spec", "atomic", "lag", "ring", "drift", "resample", "page", "mel", "dnsmos"},
     {"reblock", "base", "processor", "model", "shipped"},
     {"denoise", "audio", "segment", "listen"},
     {"codec", "vae", "generate"},
