@@ -79,9 +79,8 @@ def test_terms_are_defined_for_every_example_and_lead_to_the_clean_speech() -> N
     ratio = si_sdr_db(estimate[:1], cleans[:1], LIMIT_DB).item()
     assert terms["si_sdr"].item() == pytest.approx(0.5 * (1 - ratio / LIMIT_DB) / 3, abs=1e-3)
     assert terms["estoi"].item() == pytest.approx(2.0 * (1 - estoi(noisy, clean, 16000).item()) / 3, abs=1e-3)
-    opinion = overall_opinion(
-        LEVEL * estimate[:1]
-    ).item()  # the click is as clean as it was, and nobody speaks in between
+    # the click is as clean as it was, and nobody speaks in between
+    opinion = overall_opinion(LEVEL * estimate[:1]).item()
     assert terms["dnsmos"].item() == pytest.approx(0.2 * (BEST - opinion) / 3, abs=1e-3)
     for term in terms.values():
         (gradient,) = torch.autograd.grad(term, estimate, retain_graph=True)
