@@ -3,6 +3,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -44,12 +46,18 @@ for name, case in json.loads(sys.argv[1]).items():
         save_file(found, Path(sys.argv[3]) / f"{name}-{steps}-{world.rank}.safetensors")
 leave_world()
 """
-PRECISIONS = {"two_steps": 1e-3, "two_steps_in_double": 1e-10}
-"""Largest relative difference of the gradients.
+PRECISIONS = {"two_steps": 1e-5, "two_steps_in_double": 1e-10}
+"""Largest relative difference of the gradients. In double precision nothing is left of what rounding does."""
 
-Some processors multiply two halves of a batch with other kernels than the whole, 1e-4 apart. In double precision
-nothing is left of what rounding does.
-"""
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Leave oneDNN out: on some processors its kernels for half of a batch and for the whole are 1e-4 apart."""
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(True)
 
 
 def two_steps_in_double(case: dict[str, object], root: Path, output: Path, world: World) -> dict[str, torch.Tensor]:
@@ -58,6 +66,7 @@ def two_steps_in_double(case: dict[str, object], root: Path, output: Path, world
         return two_steps(case, root, output, world, torch.float64)
 
 
+@plain_kernels()
 def two_steps(
     case: dict[str, object], root: Path, output: Path, world: World, dtype: torch.dtype = torch.float32
 ) -> dict[str, torch.Tensor]:
