@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rtae.train.codec_nets import NOISE_FROM_HZ
 from rtae.train.config import CodecConfig, LossConfig
 from rtae.train.losses import spectral_loss
-from rtae.train.metric_losses import metric_terms
+from rtae.train.metric_losses import metric_terms, require_measures
 from rtae.train.nets import band_matrices
 
 QUIETEST = 1e-3
@@ -40,10 +40,16 @@ class CodecLoss(nn.Module):
         Windows and weight of the mel term.
     spectral : LossConfig
         Windows and weights of the spectral and waveform terms, weights of measures.
+
+    Raises
+    ------
+    MissingDependencyError
+        If the configuration asks for DNSMOS and speechmos is not installed.
     """
 
     def __init__(self, config: CodecConfig, spectral: LossConfig) -> None:
         super().__init__()
+        require_measures(spectral)
         self.config, self.spectral = config, spectral
         for size in {*config.mel_windows, *spectral.windows}:
             window = torch.hann_window(size) / (0.375 * size) ** 0.5

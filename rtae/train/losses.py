@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtae import dnsmos
 from rtae.train.config import LossConfig
-from rtae.train.metric_losses import metric_terms
+from rtae.train.metric_losses import metric_terms, require_measures
 
 FLOOR = 1e-7
 ACTIVE_DB = 40.0
@@ -115,8 +114,7 @@ class DenoisingLoss(nn.Module):
     def __init__(self, config: LossConfig, sample_rate: int) -> None:
         super().__init__()
         self.config, self.sample_rate = config, sample_rate
-        if config.dnsmos_weight > 0:
-            dnsmos.model_path()  # what is missing is said here, not after the first example
+        require_measures(config)  # here, not after the first example
         for size in config.windows:
             self.register_buffer(f"window_{size}", torch.hann_window(size) / (0.375 * size) ** 0.5, persistent=False)
             weight = 1 / (1 + (torch.fft.rfftfreq(size, 1 / sample_rate) / 4000) ** 2)  # 8 to 24 kHz: a fifth

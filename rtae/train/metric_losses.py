@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rtae.dnsmos import SAMPLE_RATE as OPINION_RATE
+from rtae.dnsmos import model_path
 from rtae.train.config import LossConfig
 from rtae.train.opinion import BEST, LEVEL, overall_opinion
 
@@ -37,6 +38,12 @@ def trained_on(config: LossConfig) -> list[str]:
         ("OVRL", config.dnsmos_weight),
     ]
     return [name for name, weight in measures if weight > 0]
+
+
+def require_measures(config: LossConfig) -> None:
+    """Raise MissingDependencyError if a measure that ``config`` trains on needs a package that is not installed."""
+    if config.dnsmos_weight > 0:
+        model_path()
 
 
 def si_sdr_db(estimate: Tensor, clean: Tensor, limit_db: float = math.inf) -> Tensor:

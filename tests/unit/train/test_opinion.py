@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rtae.errors import MissingDependencyError
 from rtae.evaluate import dnsmos
-from rtae.train.config import LossConfig
+from rtae.train.codec_losses import CodecLoss
+from rtae.train.config import CodecConfig, LossConfig
 from rtae.train.losses import DenoisingLoss
 from rtae.train.metric_losses import resampled
 from rtae.train.opinion import overall_opinion
@@ -49,6 +50,7 @@ def test_silence_has_a_finite_opinion_and_gradient() -> None:
 
 def test_the_missing_package_is_named_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    DenoisingLoss(LossConfig(), 16000)
-    with pytest.raises(MissingDependencyError, match=r"speechmos.*rtae\[peers\]"):
-        DenoisingLoss(LossConfig(dnsmos_weight=0.1), 16000)
+    for loss in (lambda config: DenoisingLoss(config, 16000), lambda config: CodecLoss(CodecConfig(), config)):
+        loss(LossConfig())
+        with pytest.raises(MissingDependencyError, match=r"speechmos.*rtae\[peers\]"):
+            loss(LossConfig(dnsmos_weight=0.1))
