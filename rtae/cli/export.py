@@ -83,11 +83,10 @@ def _denoiser(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _codec(arguments: argparse.Namespace) -> dict[str, Any]:
-    from rtae.train.export_codec import export_codec, round_codec
-    from rtae.train.session import bundled_voices, load_codec
+    from rtae.train.export_codec import export_codec
+    from rtae.train.session import load_codec
 
     codec, config, facts = load_codec(arguments.checkpoint)
-    round_codec(codec, bundled_voices(config.sample_rate, codec.config.hop))
     name, training = arguments.name or config.name, _training(arguments, config, facts)
     return export_codec(codec, arguments.output, name, training, overwrite=arguments.force)
 

@@ -261,4 +261,4 @@ class Codec(nn.Module):
 
 def initial_state(part: Encoder | Decoder, batch: int) -> Tensor:
     """Return the fresh state of ``batch`` streams: zeros."""
-    return part.trunk.out_norm.weight.new_zeros(batch, sum(part.state_sizes))
+    return part.enter.weight.new_zeros(batch, sum(part.state_sizes))

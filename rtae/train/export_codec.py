@@ -17,8 +17,6 @@ from rtae.errors import ParameterError, RtaeError
 from rtae.spec import METADATA_KEY, ModelSpec
 from rtae.train.codec_nets import Codec, initial_state
 from rtae.train.export import revision, round_to_half, step_to_onnx, store_halved
-from rtae.train.gru import Gru
-from rtae.train.integers import round_layers
 from rtae.train.nets import parameter_count
 from rtae.train.quantize import GaussianBottleneck, ResidualQuantizer
 from rtae.train.verify_codec import verify_codec
@@ -68,25 +66,6 @@ class _DecodeLatents(nn.Module):
         latents = torch.where(latents.abs() < FURTHEST_LATENT, latents, torch.zeros_like(latents))
         audio, state = self.decoder(latents.unsqueeze(0), state)
         return audio, state
-
-
-def round_codec(codec: Codec, audio: Tensor) -> None:
-    """Round the layers of ``codec`` that take most of its time: see :mod:`rtae.train.integers`.
-
-    ``audio`` (recordings, whole hops) is typical speech. The variational twin stays as it is: its latents are not coded
-    but handed out.
-    """
-    if not isinstance(codec.bottleneck, ResidualQuantizer):
-        return
-    codec = codec.eval().float()
-    round_to_half(codec)
-    trunks = [
-        name
-        for part in ("encoder.trunk", "decoder.trunk")
-        for name, layer in codec.get_submodule(part).named_modules(prefix=part)
-        if isinstance(layer, nn.Linear | Gru)
-    ]
-    round_layers(codec, ["encoder.enter", *trunks, "decoder.leave"], lambda: codec(audio))
 
 
 def codec_to_onnx(codec: Codec) -> tuple[onnx.ModelProto, onnx.ModelProto]:

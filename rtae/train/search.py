@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import tempfile
 import time
@@ -22,9 +21,9 @@ from rtae.train.coding import CodingNet
 from rtae.train.config import TrainConfig
 from rtae.train.distributed import World
 from rtae.train.export import export_denoiser
-from rtae.train.export_codec import export_codec, round_codec
+from rtae.train.export_codec import export_codec
 from rtae.train.nets import Denoiser, parameter_count
-from rtae.train.session import Folders, bundled_voices, make_trainer
+from rtae.train.session import Folders, make_trainer
 
 CHOICES: dict[str, list[Any]] = {
     "channels": [16, 24, 32, 48],
@@ -111,9 +110,7 @@ def hop_microseconds(net: nn.Module, folder: Path, hops: int = 500) -> float:
             export_denoiser(net, Path(exported) / "timed.onnx", "timed", {})
         else:
             assert isinstance(net, Codec)
-            codec = copy.deepcopy(net)
-            round_codec(codec, bundled_voices(codec.config.sample_rate, codec.config.hop)[:2])
-            export_codec(codec, Path(exported), "timed", {})
+            export_codec(net, Path(exported), "timed", {})
         models = {model.spec.kind: model for model in map(Model, sorted(Path(exported).glob("*.onnx")))}
     chain = [_stepper(models[kind]) for kind in sorted(models, reverse=True)]  # the encoder before the decoder
     audio = noise[:, : next(iter(models.values())).spec.hop]

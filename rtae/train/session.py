@@ -8,8 +8,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from rtae.errors import ParameterError
@@ -24,7 +22,7 @@ from rtae.train.loop import Task, Trainer
 from rtae.train.mix import Material, Mixer
 from rtae.train.nets import Denoiser
 from rtae.train.rooms import simulated_rooms
-from rtae.train.store import Store, decode, open_store
+from rtae.train.store import Store, open_store
 from rtae.train.synthetic import synthetic_noise
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -160,10 +158,3 @@ def fine_tuning(weights: str) -> TrainConfig:
 def bundled_speech() -> Path:
     """Return the folder of clean speech in the package: some minutes, enough to adapt a model or try the trainer."""
     return Path(str(resources.files("rtae") / "assets" / "speech"))
-
-
-def bundled_voices(sample_rate: int, hop: int, seconds: float = 2.5) -> Tensor:
-    """Return (recordings, samples): the beginnings of the bundled speech, whole hops of ``hop`` samples."""
-    length = round(seconds * sample_rate) // hop * hop
-    voices = [decode(path, sample_rate, seconds)[0][:length] for path in sorted(bundled_speech().glob("*.opus"))]
-    return torch.from_numpy(np.stack([np.pad(voice, (0, length - len(voice))) for voice in voices]))

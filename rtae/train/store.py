@@ -99,11 +99,8 @@ def _estimate_snr_db(audio: np.ndarray, sample_rate: int) -> float:
     return float(10 * np.log10(loud / quiet))
 
 
-def decode(path: Path, sample_rate: int, seconds: float | None = None) -> tuple[np.ndarray, float]:
-    """Return the mono (samples,) of a sound file or of its beginning at ``sample_rate``, and its bandwidth in hertz."""
-    with soundfile.SoundFile(path) as file:
-        rate = file.samplerate
-        audio = file.read(-1 if seconds is None else round(seconds * rate), dtype="float32", always_2d=True)
+def _decode(path: Path, sample_rate: int) -> tuple[np.ndarray, float]:
+    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono = audio.mean(axis=1)
     if rate != sample_rate:
         common = math.gcd(rate, sample_rate)
@@ -155,7 +152,7 @@ def store_rendered(items: Iterator[Item], key: str, cache: str | Path, sample_ra
 def _decoded(folder: Path, files: list[Path], sample_rate: int) -> Iterator[Item]:
     for path in files:
         try:
-            audio, band_hz = decode(path, sample_rate)
+            audio, band_hz = _decode(path, sample_rate)
         except soundfile.LibsndfileError:
             continue
         name = path.relative_to(folder)
