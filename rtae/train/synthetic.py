@@ -1,4 +1,4 @@
-"""Noises that a corpus has too little of, rendered once: coloured noise, hum, fans, wind, babble."""
+"""Noises that a corpus has too little of, rendered once: coloured noise, hum, fans, wind, impacts, babble."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from scipy import fft, signal
 
 from rtae.train.store import Item, Store, store_rendered
 
-KINDS = ("babble", "coloured", "babble", "hum", "fan", "wind")
+KINDS = ("babble", "coloured", "impacts", "hum", "babble", "fan", "impacts", "wind", "babble")
 SECONDS = 12
 CROWD = 36
 """Most voices in a babble."""
 CROWDS = 3
+STRIKES = 4
+"""Different strikes of a thing."""
 
 
 def synthetic_noise(speech: Store, cache: str | Path, seed: int, count: int) -> Store:
-    """Render ``count`` recordings of 12 s; babble, mixed from ``speech``, is twice as often as each other kind."""
+    """Render ``count`` recordings of 12 s of :data:`KINDS` in turn; babble is mixed from ``speech``."""
     voices = [item.path for item in speech.recordings]
-    key = f"synthetic 2 {seed} {count} {voices}"
+    key = f"synthetic 3 {seed} {count} {voices}"
     return store_rendered(_render(speech, seed, count), key, cache, speech.sample_rate)
 
 
@@ -37,8 +39,8 @@ def _render(speech: Store, seed: int, count: int) -> Iterator[Item]:
 def babble(rng: Generator, speech: Store, length: int) -> np.ndarray:
     """Return many voices of ``speech`` at once, at their own levels, some groups of them far away in a hall.
 
-    The hall's response is noise that decays exponentially, its high frequencies first (Polack, "La transmission de
-    l'energie sonore dans les salles", 1988).
+    Half of them are where things clatter and air rushes. The hall's response is noise that decays exponentially, its
+    high frequencies first (Polack, "La transmission de l'energie sonore dans les salles", 1988).
     """
     total = np.zeros(length, dtype=np.float32)
     voices = np.array_split(np.arange(round(4 * (CROWD / 4) ** rng.random())), CROWDS)
@@ -49,6 +51,11 @@ def babble(rng: Generator, speech: Store, length: int) -> np.ndarray:
             voice = speech.read(recording, int(rng.integers(recording.length)), length)
             crowd += voice / (voice.std() + 1e-6) * np.float32(10 ** (rng.uniform(-10, 0) / 20))
         total += hall(rng, crowd, speech.sample_rate) if rng.random() < 0.6 else crowd
+    if rng.random() < 0.5:
+        for kind, loudest_db in (("impacts", 5), ("coloured", -5)):
+            noise = steady(rng, kind, length, speech.sample_rate)
+            distant = hall(rng, noise, speech.sample_rate)
+            total += distant * np.float32(total.std() / distant.std() * 10 ** (rng.uniform(-20, loudest_db) / 20))
     return total
 
 
@@ -70,6 +77,9 @@ def steady(rng: Generator, kind: str, length: int, sample_rate: int) -> np.ndarr
     time = np.arange(length, dtype=np.float32) / sample_rate
     if kind == "hum":
         return hum(rng, time)
+    if kind == "impacts":
+        things = np.sum([impacts(rng, length, sample_rate) for _ in range(rng.integers(1, 4))], axis=0)
+        return hall(rng, things, sample_rate) if rng.random() < 0.6 else np.asarray(things)
     slope = {"coloured": rng.uniform(0, 2), "fan": rng.uniform(0.5, 1.5), "wind": rng.uniform(2, 3.5)}[kind]
     frequencies = fft.rfftfreq(length, 1 / sample_rate)
     spectrum = rng.standard_normal((2, frequencies.size), dtype=np.float32)
@@ -90,3 +100,37 @@ def hum(rng: Generator, time: np.ndarray) -> np.ndarray:
     for level, harmonic in zip(levels, harmonics, strict=True):
         total += np.float32(level) * np.sin(2 * np.pi * base * harmonic * time + rng.uniform(0, 2 * np.pi))
     return np.asarray(total / (total.std() + 1e-6), dtype=np.float32)
+
+
+def impacts(rng: Generator, length: int, sample_rate: int) -> np.ndarray:
+    """Return a thing that is struck again and again, as clocks, dishes, keys and steps are, at unit level.
+
+    Every strike excites the thing's modes, decaying sinusoids, in another proportion, with a burst of noise (Cook,
+    "Physically informed sonic modeling (PhISM)", 1997). Strikes come regularly or at random.
+    """
+    modes_hz = np.exp(rng.uniform(np.log(150), np.log(12000), rng.integers(3, 16)))
+    decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), modes_hz.size))
+    burst_s, burst_slope = np.exp(rng.uniform(np.log(0.01), np.log(0.15))), rng.uniform(0, 0.9)
+    time = np.arange(round(0.4 * sample_rate), dtype=np.float32) / sample_rate
+    if rng.random() < 0.4:
+        interval_s = np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
+        times_s = np.arange(rng.uniform(0, interval_s), length / sample_rate, interval_s)
+        times_s = times_s + 0.03 * interval_s * rng.standard_normal(times_s.size)
+    else:
+        times_s = rng.uniform(
+            0, length / sample_rate, 1 + rng.poisson(np.exp(rng.uniform(-0.7, 3)) * length / sample_rate)
+        )
+    places = np.clip(times_s * sample_rate, 0, length - 1).astype(np.intp)
+    levels = 10 ** (rng.uniform(0, 6) * rng.standard_normal(places.size) / 20)
+    total = np.zeros(length, dtype=np.float32)
+    for variant in range(STRIKES):
+        amplitudes = rng.standard_normal(modes_hz.size) / np.sqrt(modes_hz.size)
+        strike = np.zeros(time.size, dtype=np.float32)
+        for hertz, decay_s, amplitude in zip(modes_hz, decays_s, amplitudes, strict=True):
+            strike += np.float32(amplitude) * np.exp(-6.9 * time / decay_s) * np.sin(2 * np.pi * hertz * time)
+        burst = rng.standard_normal(time.size, dtype=np.float32) * np.exp(-6.9 * time / burst_s)
+        strike += np.float32(rng.uniform(0.1, 2)) * signal.lfilter([1 - burst_slope], [1, -burst_slope], burst)
+        train = np.zeros(length, dtype=np.float32)
+        np.add.at(train, places[variant::STRIKES], levels[variant::STRIKES])
+        total += signal.oaconvolve(train, strike)[:length]
+    return np.asarray(total / (total.std() + 1e-9), dtype=np.float32)

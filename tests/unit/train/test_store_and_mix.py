@@ -13,7 +13,7 @@ from rtae.train.config import DataConfig, TrainConfig
 from rtae.train.mix import Material, Mixer, Source, active_rms
 from rtae.train.session import Folders, open_material
 from rtae.train.store import Item, Recording, Store, open_store, store_rendered
-from rtae.train.synthetic import KINDS, hall
+from rtae.train.synthetic import KINDS, hall, impacts
 
 NOTHING = DataConfig(
     segment_s=0.5,
@@ -215,7 +215,14 @@ def test_rendered_noises_are_of_every_kind_and_of_sound_level(material: Material
     assert kinds == [KINDS[number % len(KINDS)] for number in range(300)]
     for item in material.synthetic.recordings[: len(KINDS)]:
         audio = material.synthetic.read(item, 0, item.length)
-        assert np.abs(audio).max() == pytest.approx(0.3, rel=0.01) and active_rms(audio, 16000) > 0.01
+        assert np.abs(audio).max() == pytest.approx(0.3, rel=0.01) and active_rms(audio, 16000) > 0.005
+
+
+def test_impacts_stand_out_of_silence() -> None:
+    for seed in range(8):
+        noise = impacts(np.random.default_rng(seed), 32000, 16000)
+        assert noise.shape == (32000,) and noise.dtype == np.float32
+        assert noise.std() == pytest.approx(1, rel=0.01) and np.abs(noise).max() > 5
 
 
 def test_a_hall_keeps_the_level_and_rings_on() -> None:
