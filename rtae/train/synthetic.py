@@ -108,29 +108,27 @@ def impacts(rng: Generator, length: int, sample_rate: int) -> np.ndarray:
     Every strike excites the thing's modes, decaying sinusoids, in another proportion, with a burst of noise (Cook,
     "Physically informed sonic modeling (PhISM)", 1997). Strikes come regularly or at random.
     """
-    modes_hz = np.exp(rng.uniform(np.log(150), np.log(12000), rng.integers(3, 16)))
-    decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), modes_hz.size))
-    burst_s, burst_slope = np.exp(rng.uniform(np.log(0.01), np.log(0.15))), rng.uniform(0, 0.9)
+    modes = rng.integers(3, 16)
+    hertz = np.exp(rng.uniform(np.log(150), np.log(12000), (modes, 1))).astype(np.float32)
+    decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), (modes, 1))).astype(np.float32)
+    burst_s, burst_slope = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), rng.uniform(0, 0.9)
     time = np.arange(round(0.4 * sample_rate), dtype=np.float32) / sample_rate
+    ringing = np.exp(-6.9 * time / decays_s) * np.sin(2 * np.pi * hertz * time)
+    proportions = rng.standard_normal((STRIKES, modes), dtype=np.float32) / np.float32(np.sqrt(modes))
+    bursts = rng.standard_normal((STRIKES, time.size), dtype=np.float32) * np.exp(-6.9 * time / burst_s)
+    bursts = signal.lfilter([1 - burst_slope], [1, -burst_slope], bursts)
+    strikes = proportions @ ringing + rng.uniform(0.1, 2, (STRIKES, 1)) * bursts
     if rng.random() < 0.4:
         interval_s = np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
         times_s = np.arange(rng.uniform(0, interval_s), length / sample_rate, interval_s)
         times_s = times_s + 0.03 * interval_s * rng.standard_normal(times_s.size)
     else:
-        times_s = rng.uniform(
-            0, length / sample_rate, 1 + rng.poisson(np.exp(rng.uniform(-0.7, 3)) * length / sample_rate)
-        )
-    places = np.clip(times_s * sample_rate, 0, length - 1).astype(np.intp)
-    levels = 10 ** (rng.uniform(0, 6) * rng.standard_normal(places.size) / 20)
-    total = np.zeros(length, dtype=np.float32)
-    for variant in range(STRIKES):
-        amplitudes = rng.standard_normal(modes_hz.size) / np.sqrt(modes_hz.size)
-        strike = np.zeros(time.size, dtype=np.float32)
-        for hertz, decay_s, amplitude in zip(modes_hz, decays_s, amplitudes, strict=True):
-            strike += np.float32(amplitude) * np.exp(-6.9 * time / decay_s) * np.sin(2 * np.pi * hertz * time)
-        burst = rng.standard_normal(time.size, dtype=np.float32) * np.exp(-6.9 * time / burst_s)
-        strike += np.float32(rng.uniform(0.1, 2)) * signal.lfilter([1 - burst_slope], [1, -burst_slope], burst)
-        train = np.zeros(length, dtype=np.float32)
-        np.add.at(train, places[variant::STRIKES], levels[variant::STRIKES])
-        total += signal.oaconvolve(train, strike)[:length]
+        often = np.exp(rng.uniform(-0.7, 3))
+        times_s = rng.uniform(0, length / sample_rate, 1 + rng.poisson(often * length / sample_rate))
+    spread_db = rng.uniform(0, 6)
+    total = np.zeros(length + time.size, dtype=np.float32)
+    for number, place in enumerate(np.clip(times_s * sample_rate, 0, length - 1).astype(int)):
+        level = 10 ** (spread_db * rng.standard_normal() / 20)
+        total[place : place + time.size] += level * strikes[number % STRIKES]
+    total = total[:length]
     return np.asarray(total / (total.std() + 1e-9), dtype=np.float32)

@@ -115,7 +115,7 @@ def test_a_search_prints_its_table_and_writes_the_best_choice(noise: Path, cache
     (tmp_path / "smoke.toml").write_text(CONFIG.replace("steps = 40", "steps = 3"))
     status, said = run(
         "train", tmp_path / "smoke.toml", "--noise", noise, "--cache", cache, "-o", tmp_path / "search",
-        "--search", "2", "--budget", "0.5", "--folds", "2",
+        "--search", "2", "--budget", "0.1", "--folds", "2",
     )  # fmt: skip
     assert status == 0
     table = [line for line in said.splitlines() if line.startswith("|")]

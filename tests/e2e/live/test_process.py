@@ -175,8 +175,8 @@ def quick_server(tmp_path_factory):
 
 
 HABITS = ("idle", "loop", "collect")
-TURNS, TURN_S = 20, 2
-"""Forty seconds of each habit, in turns: what else goes on on the machine meets all alike."""
+TURNS, TURN_S = 10, 2
+"""Twenty seconds of each habit, in turns: what else goes on on the machine meets all alike."""
 
 
 def test_a_busy_host_is_not_heard(quick_server, build):
