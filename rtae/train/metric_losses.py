@@ -165,7 +165,9 @@ def metric_terms(
         terms["estoi"] = config.estoi_weight * torch.stack([nothing, *misses]).sum() / len(clean)
     if config.dnsmos_weight > 0:
         disturbed = [row for row in speaking if noisy is None or (noisy[row] - clean[row]).square().mean() > 1e-6]
-        judged = resampled(estimate[disturbed] * LEVEL, sample_rate, OPINION_RATE)
-        misses = [BEST - overall_opinion(judged)] if disturbed else []
+        misses = []
+        if disturbed:
+            judged = resampled(estimate[disturbed] * LEVEL, sample_rate, OPINION_RATE)
+            misses.append(BEST - overall_opinion(judged))
         terms["dnsmos"] = config.dnsmos_weight * torch.cat([nothing[None], *misses]).sum() / len(clean)
     return terms

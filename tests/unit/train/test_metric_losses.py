@@ -91,10 +91,11 @@ def test_terms_are_defined_for_every_example_and_lead_to_the_clean_speech() -> N
         assert better[name] < term
 
 
-def test_a_batch_without_speech_has_no_gradient_and_no_error() -> None:
+@pytest.mark.parametrize("sample_rate", [16000, 48000])
+def test_a_batch_without_speech_has_no_gradient_and_no_error(sample_rate: int) -> None:
     estimate = torch.randn(2, 8000, generator=torch.Generator().manual_seed(1)).requires_grad_()
     config = LossConfig(si_sdr_weight=1.0, estoi_weight=1.0, dnsmos_weight=1.0)
-    terms = metric_terms(estimate, torch.zeros(2, 8000), 16000, config)
+    terms = metric_terms(estimate, torch.zeros(2, 8000), sample_rate, config)
     assert [term.item() for term in terms.values()] == [0.0, 0.0, 0.0]
     sum(terms.values()).backward()
     assert not estimate.grad.any()
