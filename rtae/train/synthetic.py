@@ -109,7 +109,7 @@ def impacts(rng: Generator, length: int, sample_rate: int) -> np.ndarray:
     "Physically informed sonic modeling (PhISM)", 1997). Strikes come regularly or at random.
     """
     modes = rng.integers(3, 16)
-    hertz = np.exp(rng.uniform(np.log(150), np.log(12000), (modes, 1))).astype(np.float32)
+    hertz = np.exp(rng.uniform(np.log(150), np.log(min(12000, 0.45 * sample_rate)), (modes, 1))).astype(np.float32)
     decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), (modes, 1))).astype(np.float32)
     burst_s, burst_slope = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), rng.uniform(0, 0.9)
     time = np.arange(round(0.4 * sample_rate), dtype=np.float32) / sample_rate
