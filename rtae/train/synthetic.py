@@ -32,7 +32,7 @@ def _render(speech: Store, seed: int, count: int) -> Iterator[Item]:
         rng = np.random.default_rng([seed, number])
         kind = KINDS[number % len(KINDS)]
         length = SECONDS * speech.sample_rate
-        noise = babble(rng, speech, length) if kind == "babble" else steady(rng, kind, length, speech.sample_rate)
+        noise = babble(rng, speech, length) if kind == "babble" else computed(rng, kind, length, speech.sample_rate)
         yield f"{kind}-{number}", f"synthetic/{kind}", 0.3 * noise / np.abs(noise).max(), speech.sample_rate / 2
 
 
@@ -53,7 +53,7 @@ def babble(rng: Generator, speech: Store, length: int) -> np.ndarray:
         total += hall(rng, crowd, speech.sample_rate) if rng.random() < 0.6 else crowd
     if rng.random() < 0.5:
         for kind, loudest_db in (("impacts", 5), ("coloured", -5)):
-            noise = steady(rng, kind, length, speech.sample_rate)
+            noise = computed(rng, kind, length, speech.sample_rate)
             distant = hall(rng, noise, speech.sample_rate)
             total += distant * np.float32(total.std() / distant.std() * 10 ** (rng.uniform(-20, loudest_db) / 20))
     return total
@@ -72,7 +72,7 @@ def hall(rng: Generator, audio: np.ndarray, sample_rate: int) -> np.ndarray:
     return np.asarray(wet * (audio.std() / (wet.std() + 1e-9)), dtype=np.float32)
 
 
-def steady(rng: Generator, kind: str, length: int, sample_rate: int) -> np.ndarray:
+def computed(rng: Generator, kind: str, length: int, sample_rate: int) -> np.ndarray:
     """Return one of the computed kinds of noise."""
     time = np.arange(length, dtype=np.float32) / sample_rate
     if kind == "hum":

@@ -215,7 +215,8 @@ def test_rendered_noises_are_of_every_kind_and_of_sound_level(material: Material
     assert kinds == [KINDS[number % len(KINDS)] for number in range(300)]
     for item in material.synthetic.recordings[: len(KINDS)]:
         audio = material.synthetic.read(item, 0, item.length)
-        assert np.abs(audio).max() == pytest.approx(0.3, rel=0.01) and active_rms(audio, 16000) > 0.005
+        quietest = 0.005 if item.group == "synthetic/impacts" else 0.01  # strikes are short
+        assert np.abs(audio).max() == pytest.approx(0.3, rel=0.01) and active_rms(audio, 16000) > quietest
 
 
 def test_impacts_stand_out_of_silence() -> None:
