@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rtae.errors import ParameterError
 from rtae.train.config import CodecConfig
+from rtae.train.fourier import constant
 from rtae.train.gru import Gru
 from rtae.train.nets import ENERGY_FLOOR, OVERLOAD, SILENCE, windows
 from rtae.train.quantize import GaussianBottleneck, ResidualQuantizer
@@ -28,10 +29,6 @@ codecs by noise substitution", 1996.)"""
 NOISE_FRAMES = 128
 STRIDE = 8
 """Most parts that the transform of a single frame is taken in."""
-
-
-def _constant(value: np.ndarray) -> nn.Buffer:
-    return nn.Buffer(torch.tensor(value, dtype=torch.float32), persistent=False)
 
 
 def _exact(x: Tensor, matrix: Tensor) -> Tensor:
@@ -112,18 +109,18 @@ class Spectrum(nn.Module):
         size = len(window)
         self.bins = size // 2 + 1
         spectrum = np.fft.rfft(np.eye(size) * window)
-        self.whole = _constant(np.concatenate([spectrum.real, spectrum.imag], axis=1))
+        self.whole = constant(np.concatenate([spectrum.real, spectrum.imag], axis=1))
         self.stride = next(stride for stride in range(STRIDE, 0, -1) if size % stride == 0)
         part = size // self.stride
-        self.window = _constant(window)
+        self.window = constant(window)
         small = np.fft.fft(np.eye(part))
-        self.small = _constant(np.concatenate([small.real, small.imag], axis=1))
+        self.small = constant(np.concatenate([small.real, small.imag], axis=1))
         repeats = self.bins // part + 1
         turns = np.exp(-2j * np.pi * np.outer(np.arange(repeats * part), np.arange(self.stride)) / size)
         turns = turns.reshape(repeats, part, self.stride).transpose(0, 2, 1)  # (repeats, stride, part)
         # (real and imaginary out times repeats, stride times real and imaginary in, part)
         real, imaginary = (np.stack(pair, axis=2) for pair in ((turns.real, -turns.imag), (turns.imag, turns.real)))
-        self.turns = _constant(np.concatenate([real, imaginary]).reshape(2 * repeats, 2 * self.stride, part))
+        self.turns = constant(np.concatenate([real, imaginary]).reshape(2 * repeats, 2 * self.stride, part))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return real and imaginary parts (time, batch, bins) of ``frames``."""
@@ -184,10 +181,10 @@ class Decoder(nn.Module):
         scale = np.sqrt(np.square(analysis).sum())
         bins = c.synthesis // 2 + 1
         inverse = np.fft.irfft(np.concatenate([np.eye(bins), 1j * np.eye(bins)]), c.synthesis)
-        self.transform = _constant(inverse * scale * synthesis)
+        self.transform = constant(inverse * scale * synthesis)
         signs = np.sign(np.random.default_rng(1).uniform(-1, 1, (NOISE_FRAMES, bins)))
         signs[:, np.arange(bins) * c.sample_rate / c.synthesis < NOISE_FROM_HZ] = 1
-        self.signs = _constant(np.concatenate([signs, signs], axis=1))
+        self.signs = constant(np.concatenate([signs, signs], axis=1))
         self.enter = nn.Linear(c.latent, c.width)
         self.trunk = Trunk(c.width, c.decoder_blocks, c.kernel)
         self.leave = nn.Linear(c.width, 3 * bins)

@@ -64,7 +64,7 @@ def step_to_onnx(
     ``arguments`` are examples of the inputs; they need two rows, as one would be taken for a constant.
     """
     for part in module.modules():
-        if isinstance(part, Gru):
+        if isinstance(part, Gru | Denoiser):
             part.freeze()
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     with torch.no_grad(), quiet():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rtae.errors import ParameterError
 from rtae.train.config import NetConfig
 from rtae.train.distributed import BatchNorm
+from rtae.train.fourier import MatrixFourier, constant
 from rtae.train.gru import Gru
 
 ENERGY_FLOOR = 1e-10  # -100 dBFS: below it, features fade to zero instead of magnifying numerical noise
@@ -55,10 +56,6 @@ def band_matrices(bins: int, bands: int, linear: int) -> tuple[np.ndarray, np.nd
     centres[-1] = bins - 1
     triangles = np.stack([np.interp(np.arange(bins), centres, row) for row in np.eye(bands)])
     return (triangles / triangles.sum(axis=1, keepdims=True)).T, triangles
-
-
-def _constant(value: np.ndarray) -> nn.Buffer:
-    return nn.Buffer(torch.tensor(value, dtype=torch.float32), persistent=False)
 
 
 class FrequencyConv(nn.Module):
@@ -144,12 +141,14 @@ class Denoiser(nn.Module):
         analysis, synthesis = windows(c.fft, c.hop, c.synthesis)
         down, up = band_matrices(c.fft // 2 + 1, c.bands, c.linear_bands)
         self.spectrum_scale = float(1 / np.sqrt(np.square(analysis).sum()))
-        self.analysis = _constant(analysis)
-        self.synthesis = _constant(synthesis)
-        self.down = _constant(down)
+        self.analysis = constant(analysis)
+        self.synthesis = constant(synthesis)
+        self.down = constant(down)
         # the bands as the gains come: every fourth, and so on from the next
-        self.up = _constant(up.reshape(-1, 4, up.shape[1]).swapaxes(0, 1).reshape(up.shape))
-        self.quarter_turn = _constant(np.array([[0.0, 1.0], [-1.0, 0.0]]))
+        self.up = constant(up.reshape(-1, 4, up.shape[1]).swapaxes(0, 1).reshape(up.shape))
+        # of the features, which are the energy and both parts of the spectrum in bands, each compressed by the energy
+        self.lowest = constant(np.array([ENERGY_FLOOR, -np.inf, -np.inf]).reshape(3, 1, 1))
+        self.exponents = constant(np.array([0.15 - 1.0, -0.35, -0.35]).reshape(3, 1, 1))
         self.feature_norm = BatchNorm(3)
         self.stem = FrequencyConv(3, c.channels, 8, stride=4)
         self.encoder = FrequencyConv(c.channels, c.channels, 3)
@@ -209,13 +208,12 @@ class Denoiser(nn.Module):
         # one row a frame; a single hop is one frame of each stream and takes the same steps with fewer operators
         frames = history.unfold(1, c.fft, c.hop) if time > 1 else history
         frames = (frames * (self.analysis * self.spectrum_scale)).reshape(batch * time, c.fft)
-        spectrum = torch.fft.rfft(frames)
+        spectrum = self._analysed(frames)
         # a mask that is trained with the floor learns to undo it
         most = UNLIMITED_DB if self.training or not c.floor else min(UNLIMITED_DB, -20.0 * math.log10(c.floor))
         dry = (10.0**-0.05) ** attenuation_limit_db.clamp(0.0, most)
         mask, states, speech = self._mask(spectrum, dry, parts[2:])
-        segments = torch.fft.irfft(self._masked(spectrum, mask), n=c.fft)[:, -c.synthesis :]
-        segments = segments * (self.synthesis / self.spectrum_scale)
+        segments = self._synthesised(spectrum, mask)
         rising, middle, tail = segments.split([self.delay, c.hop - self.delay, self.delay], dim=1)
         before = parts[1]
         if time > 1:
@@ -225,21 +223,37 @@ class Denoiser(nn.Module):
         state = torch.cat([history[:, -(c.fft - c.hop) :], tail, *states], dim=1)
         return output, state, speech.reshape(batch, time)
 
-    def _mask(self, spectrum: Tensor, dry: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Return the mask, the new states and the logit of speech for ``spectrum`` (frames, bins).
+    def _analysed(self, frames: Tensor) -> Tensor:
+        """Return the spectra (frames, 1, 2, bins), real and imaginary parts, of windowed ``frames`` (frames, fft)."""
+        if torch.compiler.is_exporting():
+            return self.frozen_fourier.analysed(frames)
+        return torch.view_as_real(torch.fft.rfft(frames)).transpose(1, 2).unsqueeze(1)
 
-        The frames of each stream come in turn. The mask is (frames, 2, bins), real and imaginary parts; the logit
-        (frames, 1).
+    def _synthesised(self, spectrum: Tensor, mask: Tensor) -> Tensor:
+        """Return the windowed ends (frames, synthesis) of the frames that have ``spectrum`` times ``mask``."""
+        c = self.config
+        if torch.compiler.is_exporting():
+            return self.frozen_fourier.synthesised((mask * spectrum).sum(dim=2))
+        product = torch.view_as_complex(spectrum[:, 0].transpose(1, 2)) * torch.complex(mask[:, 0, 0], mask[:, 0, 1])
+        return torch.fft.irfft(product, n=c.fft)[:, -c.synthesis :] * (self.synthesis / self.spectrum_scale)
+
+    def _mask(self, spectrum: Tensor, dry: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Return the mask, the new states and the logit of speech for ``spectrum`` (frames, 1, 2, bins).
+
+        The frames of each stream come in turn. The mask is (frames, 1, 2, bins), real and imaginary parts, but
+        (frames, 2, 2, bins) in an export: by what these multiply both parts for the real and for the imaginary part of
+        the product. The logit is (frames, 1).
         """
         c = self.config
         batch = dry.shape[0]
         time = spectrum.shape[0] // batch
-        parts = torch.view_as_real(spectrum).transpose(1, 2)
-        bands = torch.cat([parts.square().sum(dim=1, keepdim=True), parts], dim=1) @ self.down
+        exporting = torch.compiler.is_exporting()
+        down, up = (self.frozen_down, self.frozen_up) if exporting else (self.down, self.up)
+        bands = torch.cat([spectrum.square().sum(dim=2, keepdim=True), spectrum], dim=2) @ down
         # time first from here on, so that the recurrences read rows that lie together
-        energy, parts = swapped(bands, batch, time).split([1, 2], dim=1)
-        energy = energy.clamp_min(ENERGY_FLOOR)
-        features = torch.cat([energy**0.15, parts * energy**-0.35], dim=1).unsqueeze(2)
+        bands = swapped(bands, batch, time).reshape(time * batch, 3, 1, c.bands)
+        bands = torch.maximum(bands, self.lowest)
+        features = bands * bands[:, :1] ** self.exponents
         features = features.contiguous(memory_format=torch.channels_last)
         stem = self.stem(self.feature_norm(features))
         encoded = stem + self.encoder(stem)
@@ -253,20 +267,31 @@ class Denoiser(nn.Module):
         x = x.reshape(time * batch, 1, positions, c.bottleneck_channels).permute(0, 3, 1, 2)
         x = self.expand(x) + encoded
         x = x + self.decoder(x)
-        mask = self.gains(x).float().reshape(time * batch, 2, c.bands)
-        passing = mask.new_tensor([1.0, 0.0])[:, None]
-        kept = dry.unsqueeze(2)
-        mask = mask + (kept if time == 1 else kept.repeat(time, 1, 1)) * (passing - mask)
+        if exporting:
+            gains = F.conv2d(x, self.frozen_gains, self.frozen_gains_bias, padding=(0, 1))
+        else:
+            gains = self.gains(x)
+        mask = gains.float().reshape(time * batch, -1, 2, c.bands)
+        passing = torch.eye(2, device=mask.device)[: mask.shape[1], :, None]
+        kept = dry[:, :, None, None]
+        mask = mask + (kept if time == 1 else kept.repeat(time, 1, 1, 1)) * (passing - mask)
         # the interpolation's columns sum to one, so limiting the bands limits every bin
-        return (swapped(mask, time, batch) @ self.up).float(), new_states, swapped(self.speech(full), time, batch)
+        return (swapped(mask, time, batch) @ up).float(), new_states, swapped(self.speech(full), time, batch)
 
-    def _masked(self, spectrum: Tensor, mask: Tensor) -> Tensor:
-        """Return the product of ``spectrum`` (frames, bins) and ``mask`` (frames, 2, bins)."""
-        if not torch.compiler.is_exporting():
-            return spectrum * torch.complex(mask[:, 0], mask[:, 1])
-        real, imaginary = mask.transpose(1, 2).split(1, dim=2)  # in as few operators as it takes
-        parts = torch.view_as_real(spectrum)
-        return torch.view_as_complex(parts * real + (parts @ self.quarter_turn) * imaginary)
+    def freeze(self) -> None:
+        """Prepare an export: transforms as matrix products, and what stands beside them in their order of bins."""
+        c = self.config
+        fourier = self.frozen_fourier = MatrixFourier(c.fft, self.synthesis.numpy() / self.spectrum_scale)
+        beyond = fourier.bins - c.fft // 2 - 1
+        self.frozen_down = nn.Buffer(F.pad(self.down, (0, 0, 0, beyond)), persistent=False)
+        self.frozen_up = nn.Buffer(F.pad(self.up, (0, beyond)) * fourier.share, persistent=False)
+
+        def matrix(parameter: Tensor) -> nn.Buffer:
+            real, imaginary = parameter.detach().chunk(2)
+            return nn.Buffer(torch.cat([real, -imaginary, imaginary, real]), persistent=False)
+
+        assert self.gains.bias is not None
+        self.frozen_gains, self.frozen_gains_bias = matrix(self.gains.weight), matrix(self.gains.bias)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the fresh state of ``batch`` streams: zeros."""

@@ -31,7 +31,7 @@ def export_int8(source: Path, path: Path) -> dict[str, float]:
                 source,
                 part,
                 op_types_to_quantize=["MatMul"],
-                nodes_to_exclude=_band_products(source),
+                nodes_to_exclude=_exact_products(source),
                 weight_type=QuantType.QInt8,
                 per_channel=True,
             )
@@ -52,11 +52,12 @@ def export_int8(source: Path, path: Path) -> dict[str, float]:
     return found
 
 
-def _band_products(source: Path) -> list[str]:
-    """Return the products with the band matrices: energies span too many decades for eight bits."""
+def _exact_products(source: Path) -> list[str]:
+    """Return the products of the transforms and with the band matrices: they span too many decades for eight bits."""
     graph = onnx.load(source).graph
-    names = [node.name for node in graph.node if node.op_type == "MatMul" and set(node.input) & {"net.down", "net.up"}]
-    assert len(names) == 2
+    products = (node for node in graph.node if node.op_type == "MatMul")
+    names = [node.name for node in products if any(name.startswith("net.frozen_") for name in node.input)]
+    assert len(names) == 5
     return names
 
 
