@@ -203,7 +203,7 @@ class Denoiser(nn.Module):
         batch, time = audio.shape[0], audio.shape[1] // c.hop
         parts = list(state.split(self.state_sizes, dim=1))
         level = audio.abs()
-        audio = torch.where((level > SILENCE) & (level < OVERLOAD), audio, 0.0)
+        audio = torch.where(level.clamp(SILENCE, OVERLOAD) == level, audio, 0.0)
         history = torch.cat([parts[0], audio], dim=1)
         # one row a frame; a single hop is one frame of each stream and takes the same steps with fewer operators
         frames = history.unfold(1, c.fft, c.hop) if time > 1 else history
