@@ -138,6 +138,8 @@ class Denoiser(nn.Module):
         c = config
         if c.bands % 8:
             raise ParameterError(f"net.bands must be a multiple of 8, found {c.bands}")
+        if c.fft % 2:
+            raise ParameterError(f"net.fft must be even, found {c.fft}")
         analysis, synthesis = windows(c.fft, c.hop, c.synthesis)
         down, up = band_matrices(c.fft // 2 + 1, c.bands, c.linear_bands)
         self.spectrum_scale = float(1 / np.sqrt(np.square(analysis).sum()))

@@ -65,6 +65,11 @@ def test_hop_by_hop_equals_the_whole_signal(config: TrainConfig) -> None:
     torch.testing.assert_close(state, last, atol=2e-6, rtol=0)
 
 
+def test_an_odd_transform_is_refused() -> None:
+    with pytest.raises(ParameterError, match="even"):
+        Denoiser(NetConfig(fft=1023))
+
+
 @torch.no_grad()
 def test_without_attenuation_the_output_is_the_input_delayed(config: TrainConfig) -> None:
     net = make_net(config.net)
