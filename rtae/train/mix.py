@@ -19,6 +19,7 @@ from scipy.signal import resample
 from rtae.errors import ParameterError
 from rtae.train.config import DataConfig
 from rtae.train.store import Recording, Store
+from rtae.train.synthetic import synthetic_noise
 
 NARROW_BANDS_HZ = (3400.0, 4000.0, 5500.0, 7000.0, 8000.0, 11000.0, 16000.0)
 SPEECH_SPEED, NOISE_SPEED = 1.15, 1.7
@@ -81,11 +82,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Material:
-    """What examples are made of: speech, recorded noise, rendered noise and room responses, at one sample rate."""
+    """What examples are made of: speech, recorded noise and room responses, at one sample rate."""
 
     speech: Store
     noise: Store
-    synthetic: Store
     rooms: Store
 
 
@@ -114,7 +114,7 @@ class Mixer:
             raise ParameterError(f"no speech recording reaches data.min_snr_db = {config.min_snr_db}; lower it")
         self._speech = Source(material.speech, clean)
         self._noise = Source(material.noise, material.noise.recordings)
-        self._synthetic = Source(material.synthetic, material.synthetic.recordings)
+        self._voices = material.speech
         self._rooms = material.rooms
         self._fft_length = next_fast_len(self.length, real=True)
         frequencies = np.fft.rfftfreq(self._fft_length, 1 / self.sample_rate).astype(np.float32)
@@ -189,8 +189,10 @@ class Mixer:
         return speech
 
     def _draw_noise(self, rng: Generator, done: list[str]) -> np.ndarray:
-        source = self._synthetic if rng.random() < self.config.synthetic_share else self._noise
-        noise, of = source.draw(rng, self.length, self._speed(rng, NOISE_SPEED))
+        if rng.random() < self.config.synthetic_share:
+            noise, of = synthetic_noise(rng, self._voices, self.length)
+        else:
+            noise, of = self._noise.draw(rng, self.length, self._speed(rng, NOISE_SPEED))
         done.append(of)
         if rng.random() < self.config.second_noise_share:
             other, of = self._noise.draw(rng, self.length, self._speed(rng, NOISE_SPEED))

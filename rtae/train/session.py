@@ -23,7 +23,6 @@ from rtae.train.mix import Material, Mixer
 from rtae.train.nets import Denoiser
 from rtae.train.rooms import simulated_rooms
 from rtae.train.store import Store, open_store
-from rtae.train.synthetic import synthetic_noise
 
 CONFIGS = Path(__file__).parent / "configs"
 VALIDATION_SHARE = 0.05
@@ -65,8 +64,7 @@ def open_material(config: TrainConfig, folders: Folders, fold: int = 0) -> tuple
 
     def material(speech: Store, noise: Store, seed: int) -> Material:
         count = 100 if seed == 1 else 20
-        synthetic = synthetic_noise(speech, folders.cache, seed, 3 * count)
-        return Material(speech, noise, synthetic, simulated_rooms(folders.cache, rate, seed, count))
+        return Material(speech, noise, simulated_rooms(folders.cache, rate, seed, count))
 
     training, validation = (material(*part) for part in parts)
     return training, validation
