@@ -113,6 +113,8 @@ class LossConfig:
     si_sdr_weight, estoi_weight, dnsmos_weight : float
         Weights of measures as terms, see :mod:`rtae.train.metric_losses`; a measure that was trained on no longer
         proves anything, and the model says so.
+    dnsmos_every : int
+        DNSMOS judges every so many examples of a batch, with as much more weight: it costs the most time of all terms.
     adversarial_weight, feature_weight : float
         Weights of the adversarial and the feature-matching term of a denoiser; 0 and 0 train without discriminator.
     discriminator_windows, discriminator_channels : tuple of int, int
@@ -130,6 +132,7 @@ class LossConfig:
     si_sdr_weight: float = 0.0
     estoi_weight: float = 0.0
     dnsmos_weight: float = 0.0
+    dnsmos_every: int = 1
     adversarial_weight: float = 0.0
     feature_weight: float = 0.0
     discriminator_windows: tuple[int, ...] = (512, 1024, 2048)

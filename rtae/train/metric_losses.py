@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rtae.dnsmos import SAMPLE_RATE as OPINION_RATE
 from rtae.dnsmos import model_path
+from rtae.errors import ParameterError
 from rtae.train.config import LossConfig
 from rtae.train.opinion import BEST, LEVEL, overall_opinion
 
@@ -41,7 +42,17 @@ def trained_on(config: LossConfig) -> list[str]:
 
 
 def require_measures(config: LossConfig) -> None:
-    """Raise MissingDependencyError if a measure that ``config`` trains on needs a package that is not installed."""
+    """Raise what stands against the measures that ``config`` trains on.
+
+    Raises
+    ------
+    MissingDependencyError
+        If a measure needs a package that is not installed.
+    ParameterError
+        If ``dnsmos_every`` is not a count.
+    """
+    if config.dnsmos_every < 1:
+        raise ParameterError(f"loss.dnsmos_every must be at least 1, found {config.dnsmos_every}")
     if config.dnsmos_weight > 0:
         model_path()
 
@@ -140,7 +151,8 @@ def metric_terms(
     """Return the weighted terms ``si_sdr``, ``estoi`` and ``dnsmos`` that ``config`` asks for.
 
     Examples for which a measure is not defined (no speech, too little of it) add nothing; the sums are divided by all
-    examples, so that two processes with half of a batch each have the gradient of one with the whole.
+    examples, so that two processes with half of a batch each have the gradient of one with the whole (with
+    ``dnsmos_every``, if the half is a multiple of it).
 
     Parameters
     ----------
@@ -164,10 +176,12 @@ def metric_terms(
         misses = [1 - score for score in scores if score is not None]
         terms["estoi"] = config.estoi_weight * torch.stack([nothing, *misses]).sum() / len(clean)
     if config.dnsmos_weight > 0:
-        disturbed = [row for row in speaking if noisy is None or (noisy[row] - clean[row]).square().mean() > 1e-6]
+        judged = [row for row in speaking if row % config.dnsmos_every == 0]
+        disturbed = [row for row in judged if noisy is None or (noisy[row] - clean[row]).square().mean() > 1e-6]
         misses = []
         if disturbed:
-            judged = resampled(estimate[disturbed] * LEVEL, sample_rate, OPINION_RATE)
-            misses.append(BEST - overall_opinion(judged))
-        terms["dnsmos"] = config.dnsmos_weight * torch.cat([nothing[None], *misses]).sum() / len(clean)
+            heard = resampled(estimate[disturbed] * LEVEL, sample_rate, OPINION_RATE)
+            misses.append(BEST - overall_opinion(heard))
+        weight = config.dnsmos_weight * config.dnsmos_every
+        terms["dnsmos"] = weight * torch.cat([nothing[None], *misses]).sum() / len(clean)
     return terms

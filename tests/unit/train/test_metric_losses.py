@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rtae.errors import ParameterError
 from rtae.evaluate.measures import si_sdr
 from rtae.train.config import LossConfig
 from rtae.train.losses import DenoisingLoss
@@ -89,6 +90,21 @@ def test_terms_are_defined_for_every_example_and_lead_to_the_clean_speech() -> N
         better = metric_terms(noisy_ones + step, cleans, 16000, config, noisy_ones)
         name = next(key for key, value in terms.items() if value is term)
         assert better[name] < term
+
+
+def test_opinions_of_every_other_example_count_twice() -> None:
+    clean, noisy = recording(3, 16000)
+    cleans, estimates = torch.stack([clean, noisy]) / 0.05, torch.stack([noisy, clean]) / 0.05
+    found, wanted = (
+        metric_terms(estimates[:rows], cleans[:rows], 16000, LossConfig(dnsmos_weight=0.1, dnsmos_every=rows))
+        for rows in (2, 1)
+    )
+    assert found["dnsmos"].item() == pytest.approx(wanted["dnsmos"].item(), rel=1e-5)
+
+
+def test_opinions_of_every_zeroth_example_are_refused() -> None:
+    with pytest.raises(ParameterError, match="dnsmos_every must be at least 1"):
+        DenoisingLoss(LossConfig(dnsmos_every=0), 16000)
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 48000])
