@@ -86,7 +86,7 @@ class NetConfig:
     linear_bands: int = 64
     channels: int = 32
     bottleneck_channels: int = 48
-    full_band: int = 96
+    full_band: int = 192
     blocks: int = 2
     dropout: float = 0.0
     floor: float = 0.0

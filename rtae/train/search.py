@@ -28,7 +28,7 @@ from rtae.train.session import Folders, make_trainer
 CHOICES: dict[str, list[Any]] = {
     "channels": [16, 24, 32, 48],
     "bottleneck_channels": [24, 32, 48, 64],
-    "full_band": [32, 64, 96, 128],
+    "full_band": [64, 96, 128, 192, 256],
     "blocks": [1, 2],
     "learning_rate": [1e-3, 2e-3, 4e-3],
 }
