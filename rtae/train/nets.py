@@ -22,22 +22,24 @@ from rtae.train.gru import Gru
 
 ENERGY_FLOOR = 1e-10  # -100 dBFS: below it, features fade to zero instead of magnifying numerical noise
 UNLIMITED_DB = 200.0
+CROSS_FADE = 0.5  # the very last samples of a segment are left to the next one, which knows more about them
 SILENCE, OVERLOAD = 1e-9, 1e3  # samples outside are taken as zero: denormals and rounding noise, Inf and NaN
 
 
-def windows(fft: int, hop: int, synthesis: int) -> tuple[np.ndarray, np.ndarray]:
+def windows(fft: int, hop: int, synthesis: int, cross_fade: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Return the analysis window (fft,) and the synthesis window (synthesis,).
 
-    Their product over the last ``synthesis`` samples rises and falls over ``synthesis - hop`` samples as sine squared
-    and cosine squared, so overlapping segments add up to one.
+    Their product over the last ``synthesis`` samples rises and falls as sine squared and cosine squared, so overlapping
+    segments add up to one: in the first ``cross_fade`` of the ``synthesis - hop`` samples that two segments share.
     """
     overlap = synthesis - hop
     if not 0 < overlap <= hop or synthesis > fft:
         raise ParameterError(f"hop {hop}, synthesis {synthesis}, fft {fft}: need hop < synthesis <= 2 hop and <= fft")
     rise = np.sin(0.5 * np.pi * (np.arange(fft - overlap) + 0.5) / (fft - overlap))
-    fall = np.cos(0.5 * np.pi * (np.arange(overlap) + 0.5) / overlap)
-    analysis = np.concatenate([rise, fall])
-    product = np.concatenate([fall[::-1] ** 2, np.ones(hop - overlap), fall**2])
+    place = (np.arange(overlap) + 0.5) / overlap
+    analysis = np.concatenate([rise, np.cos(0.5 * np.pi * place)])
+    fade = np.cos(0.5 * np.pi * np.minimum(place / cross_fade, 1.0)) ** 2
+    product = np.concatenate([1.0 - fade, np.ones(hop - overlap), fade])
     return analysis, product / analysis[-synthesis:]
 
 
@@ -140,7 +142,7 @@ class Denoiser(nn.Module):
             raise ParameterError(f"net.bands must be a multiple of 8, found {c.bands}")
         if c.fft % 2:
             raise ParameterError(f"net.fft must be even, found {c.fft}")
-        analysis, synthesis = windows(c.fft, c.hop, c.synthesis)
+        analysis, synthesis = windows(c.fft, c.hop, c.synthesis, CROSS_FADE)
         down, up = band_matrices(c.fft // 2 + 1, c.bands, c.linear_bands)
         self.spectrum_scale = float(1 / np.sqrt(np.square(analysis).sum()))
         self.analysis = constant(analysis)

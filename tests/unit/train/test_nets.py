@@ -12,13 +12,16 @@ from rtae.train.nets import Denoiser, band_matrices, windows
 @pytest.mark.parametrize(
     ("fft", "hop", "synthesis"), [(1024, 256, 384), (1024, 512, 768), (1024, 128, 192), (64, 16, 32)]
 )
-def test_windows_overlap_to_one(fft: int, hop: int, synthesis: int) -> None:
-    analysis, synthesised = windows(fft, hop, synthesis)
+@pytest.mark.parametrize("cross_fade", [1.0, 0.5])
+def test_windows_overlap_to_one(fft: int, hop: int, synthesis: int, cross_fade: float) -> None:
+    analysis, synthesised = windows(fft, hop, synthesis, cross_fade)
     product = analysis[-synthesis:] * synthesised
     total = np.zeros(hop * 10 + synthesis)
     for start in range(0, hop * 10, hop):
         total[start : start + synthesis] += product
     np.testing.assert_allclose(total[synthesis : hop * 10], 1.0, atol=1e-12)
+    left = int((1 - cross_fade) * (synthesis - hop))
+    assert product[synthesis - left - 1] > 0 and np.abs(product[synthesis - left :]).max(initial=0.0) < 1e-30
 
 
 @pytest.mark.parametrize(("fft", "hop", "synthesis"), [(64, 32, 32), (64, 16, 40), (64, 48, 80)])
