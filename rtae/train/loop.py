@@ -303,6 +303,7 @@ class Trainer:
         self.save(LAST)
         if log is not None:
             log.close()
+        agree(True)  # all leave together, when the leader has saved: a process that left before it was seen to abort
 
     def _report(self, log: Any, running: dict[str, float], done: int, elapsed: float) -> None:
         audio = done * self.config.optim.batch * self.config.data.segment_s
