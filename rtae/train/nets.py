@@ -22,7 +22,7 @@ from rtae.train.gru import Gru
 
 ENERGY_FLOOR = 1e-10  # -100 dBFS: below it, features fade to zero instead of magnifying numerical noise
 UNLIMITED_DB = 200.0
-CROSS_FADE = 0.5  # the very last samples of a segment are left to the next one, which knows more about them
+CROSS_FADE = 0.75  # the very last samples of a segment are left to the next one, which knows more about them
 SILENCE, OVERLOAD = 1e-9, 1e3  # samples outside are taken as zero: denormals and rounding noise, Inf and NaN
 
 

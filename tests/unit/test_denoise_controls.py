@@ -44,7 +44,7 @@ def test_a_limit_that_moves_makes_no_zipper_noise(limit_db) -> None:
     audio = moved(limit_db)
     levels = np.abs(audio[RATE:]).reshape(-1, RATE // 100).max(axis=1)
     assert levels.max() > 3 * levels.min()  # the control does something
-    assert above_2_khz_db(audio) < -90
+    assert above_2_khz_db(audio) < -95
     # The measure would hear it: the same moves as a gain that changes from hop to hop.
     open_wide = moved(lambda _: 0.0)
     gains = [10 ** (-limit_db(start / RATE) / 20) for start in range(0, len(open_wide), HOP)]

@@ -12,7 +12,7 @@ from rtae.train.nets import Denoiser, band_matrices, windows
 @pytest.mark.parametrize(
     ("fft", "hop", "synthesis"), [(1024, 256, 384), (1024, 512, 768), (1024, 128, 192), (64, 16, 32)]
 )
-@pytest.mark.parametrize("cross_fade", [1.0, 0.5])
+@pytest.mark.parametrize("cross_fade", [1.0, 0.75, 0.5])
 def test_windows_overlap_to_one(fft: int, hop: int, synthesis: int, cross_fade: float) -> None:
     analysis, synthesised = windows(fft, hop, synthesis, cross_fade)
     product = analysis[-synthesis:] * synthesised
