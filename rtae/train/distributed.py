@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its default arguments hold the group that there is at its import. Imported later, by an optimizer for one, it would
+# keep the group and its threads alive after all have left, and a thread that ends while Python does aborts the process.
+import torch.distributed.nn
 from torch import Tensor, nn
 
 PATIENCE = datetime.timedelta(hours=6)
