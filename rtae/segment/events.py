@@ -42,6 +42,8 @@ class Hysteresis:
         Time below ``off`` that ends a segment; the end is where that time began.
     look_back_s : float, optional
         The beginning is where the value last rose to ``off``, at most this long before it reached ``on``.
+    settling_s : float, optional
+        Time from 0 in which no segment begins; the beginning of one that is found after it may be in it.
 
     Raises
     ------
@@ -49,10 +51,18 @@ class Hysteresis:
         If ``off`` is above ``on`` or a time is negative.
     """
 
-    def __init__(self, label: str, on: float, off: float, hold_s: float, look_back_s: float = LOOK_BACK_S) -> None:
-        if not off <= on or hold_s < 0 or look_back_s < 0:
+    def __init__(
+        self,
+        label: str,
+        on: float,
+        off: float,
+        hold_s: float,
+        look_back_s: float = LOOK_BACK_S,
+        settling_s: float = 0.0,
+    ) -> None:
+        if not off <= on or min(hold_s, look_back_s, settling_s) < 0:
             raise ParameterError(
-                f"on {on}, off {off}, hold {hold_s} s, look-back {look_back_s} s: "
+                f"on {on}, off {off}, hold {hold_s} s, look-back {look_back_s} s, settling {settling_s} s: "
                 "off must not be above on, nor a time below 0"
             )
         self.label: str = label
@@ -60,6 +70,7 @@ class Hysteresis:
         self.off: float = off
         self.hold_s: float = hold_s
         self.look_back_s: float = look_back_s
+        self.settling_s: float = settling_s
         self._active = False
         self._rise_s: float | None = None
         self._last_s = 0.0
@@ -77,7 +88,7 @@ class Hysteresis:
                 self._rise_s = None
             elif self._rise_s is None:
                 self._rise_s = start_s
-            if value < self.on:
+            if value < self.on or start_s < self.settling_s:
                 return None
             rise = start_s if self._rise_s is None else max(self._rise_s, start_s - self.look_back_s)
             self._active, self._last_s = True, end_s

@@ -19,6 +19,9 @@ SPEECH_ON, SPEECH_OFF = 0.9, 0.8
 SPEECH_HOLD_S = 0.2
 """Pauses shorter than this are part of the speech: closures of plosives, not pauses between words."""
 
+SETTLING_S = 0.04
+"""Time at the start of a stream in which no speech begins: a noise that sets in sounds like the onset of a word."""
+
 
 class _Listener(Denoiser):
     """A denoiser that keeps the speech probability of every hop."""
@@ -65,7 +68,7 @@ class SpeechSegmenter:
         off: float = SPEECH_OFF,
         hold_s: float = SPEECH_HOLD_S,
     ) -> None:
-        self._tracker = Hysteresis("speech", on, off, hold_s)
+        self._tracker = Hysteresis("speech", on, off, hold_s, settling_s=SETTLING_S)
         self._listener = _Listener(model, sample_rate=sample_rate, channels=channels)
         self._hop_s = Fraction(self._listener.spec.hop, self._listener.spec.sample_rate)
         self.reset()

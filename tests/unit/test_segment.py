@@ -25,7 +25,7 @@ CLIPS = sorted(path.name.removesuffix("-noisy.flac") for path in DATA.glob("*-no
 
 
 def events_of(values, step=0.01, **options):
-    tracker = Hysteresis("speech", 0.9, 0.5, options.pop("hold_s", 0.03), options.pop("look_back_s", 0.05))
+    tracker = Hysteresis("speech", 0.9, 0.5, options.pop("hold_s", 0.03), options.pop("look_back_s", 0.05), **options)
     found = []
     for index, value in enumerate(values):
         if event := tracker.update(value, index * step, (index + 1) * step):
@@ -49,6 +49,12 @@ def test_look_back_is_bounded_and_forgets_what_fell_again():
     assert start.time_s == pytest.approx(0.03)
     (start, _) = events_of([0.6, 0.1, 1.0])
     assert start.time_s == pytest.approx(0.02)
+
+
+def test_nothing_begins_while_the_stream_settles_and_what_lasts_is_dated_back():
+    assert events_of([1.0, 1.0, 0.1, 0.1, 0.1], settling_s=0.02) == []
+    (start, _) = events_of([1.0] * 5, settling_s=0.02)
+    assert (start.time_s, start.decided_s) == (0.0, pytest.approx(0.03))
 
 
 def test_short_pauses_are_bridged_and_weak_rises_ignored():
@@ -125,6 +131,12 @@ def test_other_rates_and_channels_hear_the_same(clips):
     assert len(found) == len(expected) >= 2
     shared = sum(min(a.end_s, b.end_s) - max(a.start_s, b.start_s) for a, b in zip(found, expected, strict=True))
     assert shared > 0.9 * sum(one.end_s - one.start_s for one in expected)
+
+
+def test_speech_that_is_there_from_the_start_is_dated_back_to_it(clips):
+    _, clean = clips["full-band-17dB"]
+    first, *_ = segment_blocks([clean[24_000:, np.newaxis]], [SpeechSegmenter()])
+    assert first.start_s == 0.0 and first.end_s > 0.2
 
 
 def test_silence_and_nothing_have_no_segments():
