@@ -8,7 +8,7 @@ from scipy import fft, signal
 
 from rtae.train.store import Store
 
-KINDS = {"babble": 5, "impacts": 2, "coloured": 1, "hum": 1, "fan": 1, "wind": 1}
+KINDS = {"babble": 5, "impacts": 3, "coloured": 1, "hum": 1, "fan": 1, "wind": 1}
 """How often each is drawn."""
 CROWD = 36
 """Most voices in a babble."""
@@ -97,19 +97,9 @@ def hum(rng: Generator, time: np.ndarray) -> np.ndarray:
 def impacts(rng: Generator, length: int, sample_rate: int) -> np.ndarray:
     """Return a thing that is struck again and again, as clocks, dishes, keys and steps are, at unit level.
 
-    Every strike excites the thing's modes, decaying sinusoids, in another proportion, with a burst of noise (Cook,
-    "Physically informed sonic modeling (PhISM)", 1997). Strikes come regularly or at random.
+    Strikes come regularly or at random.
     """
-    modes = rng.integers(3, 16)
-    hertz = np.exp(rng.uniform(np.log(150), np.log(min(12000, 0.45 * sample_rate)), (modes, 1))).astype(np.float32)
-    decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), (modes, 1))).astype(np.float32)
-    burst_s, burst_slope = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), rng.uniform(0, 0.9)
-    time = np.arange(round(0.4 * sample_rate), dtype=np.float32) / sample_rate
-    ringing = np.exp(-6.9 * time / decays_s) * np.sin(2 * np.pi * hertz * time)
-    proportions = rng.standard_normal((STRIKES, modes), dtype=np.float32) / np.float32(np.sqrt(modes))
-    bursts = rng.standard_normal((STRIKES, time.size), dtype=np.float32) * np.exp(-6.9 * time / burst_s)
-    bursts = signal.lfilter([1 - burst_slope], [1, -burst_slope], bursts)
-    strikes = proportions @ ringing + rng.uniform(0.1, 2, (STRIKES, 1)) * bursts
+    shapes = strikes(rng, sample_rate)
     if rng.random() < 0.4:
         interval_s = np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
         length_s = length / sample_rate
@@ -119,9 +109,45 @@ def impacts(rng: Generator, length: int, sample_rate: int) -> np.ndarray:
         often = np.exp(rng.uniform(-0.7, 3))
         times_s = rng.uniform(0, length / sample_rate, 1 + rng.poisson(often * length / sample_rate))
     spread_db = rng.uniform(0, 6)
-    total = np.zeros(length + time.size, dtype=np.float32)
+    total = np.zeros(length + shapes.shape[1], dtype=np.float32)
     for number, place in enumerate(np.clip(times_s * sample_rate, 0, length - 1).astype(int)):
         level = 10 ** (spread_db * rng.standard_normal() / 20)
-        total[place : place + time.size] += level * strikes[number % STRIKES]
+        total[place : place + shapes.shape[1]] += level * shapes[number % STRIKES]
     total = total[:length]
     return np.asarray(total / (total.std() + 1e-9), dtype=np.float32)
+
+
+def strikes(rng: Generator, sample_rate: int) -> np.ndarray:
+    """Return how a thing sounds when it is struck, :data:`STRIKES` times: (strikes, samples).
+
+    Every strike excites the thing's modes, decaying sinusoids, in another proportion, with a burst of noise (Cook,
+    "Physically informed sonic modeling (PhISM)", 1997). Half of the things are mechanisms, in which a strike is a
+    clatter of up to a tenth of a second, as long as a syllable. Every second thing, mechanism or not, is in a case that
+    passes a few octaves only.
+    """
+    mechanism = rng.random() < 0.5
+    modes = rng.integers(3, 16)
+    hertz = np.exp(rng.uniform(np.log(150), np.log(min(12000, 0.45 * sample_rate)), (modes, 1))).astype(np.float32)
+    decays_s = np.exp(rng.uniform(np.log(0.01), np.log(0.4), (modes, 1))).astype(np.float32)
+    burst_s, burst_slope = np.float32(np.exp(rng.uniform(np.log(0.01), np.log(0.15)))), rng.uniform(0, 0.9)
+    time = np.arange(round(0.4 * sample_rate), dtype=np.float32) / sample_rate
+    if mechanism:
+        decays_s *= np.float32(0.2)
+    ringing = np.exp(-6.9 * time / decays_s) * np.sin(2 * np.pi * hertz * time)
+    proportions = rng.standard_normal((STRIKES, modes), dtype=np.float32) / np.float32(np.sqrt(modes))
+    bursts = rng.standard_normal((STRIKES, time.size), dtype=np.float32) * np.exp(-6.9 * time / burst_s)
+    bursts = signal.lfilter([1 - burst_slope], [1, -burst_slope], bursts)
+    shapes = (proportions @ ringing + rng.uniform(0.1, 2, (STRIKES, 1)) * bursts).astype(np.float32)
+    if mechanism:
+        hits = round(3 * 100 ** rng.random())
+        clatter = np.zeros((1, round(rng.uniform(0.01, 0.1) * sample_rate)), dtype=np.float32)
+        places = clatter.size * rng.beta(1.5, 2.5, hits)
+        clatter[0, places.astype(int)] = rng.standard_normal(hits)
+        shapes = signal.oaconvolve(shapes, clatter, axes=1)
+    if rng.random() < 0.5:
+        lowest = np.exp(rng.uniform(np.log(60), np.log(800)))
+        passed = signal.butter(
+            2, [lowest, min(lowest * rng.uniform(4, 40), 0.45 * sample_rate)], "bandpass", fs=sample_rate, output="sos"
+        )
+        shapes = signal.sosfilt(passed, shapes)
+    return shapes
