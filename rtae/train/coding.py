@@ -17,6 +17,7 @@ from rtae.train.distributed import own_part
 from rtae.train.loop import Batch
 from rtae.train.mix import Mixer
 from rtae.train.pictures import spectrogram_figure
+from rtae.train.precision import half_precision
 from rtae.train.quantize import ResidualQuantizer, entropy_bits
 
 SHOWN = 2
@@ -102,7 +103,7 @@ class CodingTask:
         latents = []
         for step in range(int(quantizer.draws), int(quantizer.draws) + START_BATCHES):
             audio = self._whole(own_part(self.batch(step, 0, self.config.optim.batch)[0])).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.config.optim.bf16):
+            with half_precision(device, self.config.optim.bf16):
                 latents.append(codec.encoder(audio, initial_state(codec.encoder, len(audio)))[0])
         quantizer.start(torch.cat(latents).float())
 
@@ -110,7 +111,7 @@ class CodingTask:
         return audio[:, : audio.shape[1] // self.codec.hop * self.codec.hop]
 
     def _run(self, net: CodingNet, audio: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(audio.device.type, torch.bfloat16, enabled=self.config.optim.bf16):
+        with half_precision(audio.device, self.config.optim.bf16):
             estimate, cost = net.codec(audio)
         return estimate, cost
 

@@ -31,6 +31,9 @@ class DataConfig:
     speed_share : float
         Share of speech and of noise recordings that are played faster or slower than they are: other voices, other
         machines. Validation leaves it out.
+    quiet_share : float
+        Share of examples in which the microphone is muted for a time, or the noise sets in late. Validation leaves it
+        out.
     reverb_share, filter_share, narrow_band_share, clip_share, artefact_share : float
         Shares of examples with a simulated room, with random equalisation of speech and noise, with both sides
         low-passed (a narrow-band microphone), with the mixture clipped, and with the mixture sent through a codec, a
@@ -47,6 +50,7 @@ class DataConfig:
     second_noise_share: float = 0.25
     synthetic_share: float = 0.3
     speed_share: float = 0.5
+    quiet_share: float = 0.2
     reverb_share: float = 0.15
     filter_share: float = 0.3
     narrow_band_share: float = 0.15
@@ -219,7 +223,7 @@ class OptimConfig:
     ema : float
         Decay a step of the averaged weights that are validated and exported.
     bf16 : bool
-        Convolutions and matrix products in bfloat16.
+        Convolutions and matrix products in bfloat16, where the processor computes in it; elsewhere in float32.
     validate_every, validation_batches : int
         Steps between validations, and batches in one.
     patience : int

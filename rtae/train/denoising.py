@@ -15,6 +15,7 @@ from rtae.train.losses import DenoisingLoss, active_hops, mixture_level
 from rtae.train.mix import Mixer
 from rtae.train.nets import Denoiser
 from rtae.train.pictures import spectrogram_figure
+from rtae.train.precision import half_precision
 
 UNLIMITED_DB = 200.0
 SHOWN = 2
@@ -69,7 +70,7 @@ class DenoisingTask:
 
     def _run(self, net: Denoiser, noisy: Tensor) -> tuple[Tensor, Tensor]:
         limit = noisy.new_full((noisy.shape[0], 1), UNLIMITED_DB)
-        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=self.config.optim.bf16):
+        with half_precision(noisy.device, self.config.optim.bf16):
             estimate, _, speech = net(noisy, net.initial_state(noisy.shape[0]), limit)
         return estimate, speech
 

@@ -148,6 +148,9 @@ class Mixer:
             snr_db = rng.uniform(*c.snr_db)
             noise *= np.float32(speech_rms / noise_rms * 10 ** (-snr_db / 20))
             done.append(f"speech {snr_db:.0f} dB above the noise")
+        if c.quiet_share and rng.random() < c.quiet_share:
+            of_speech, of_noise = self._quiet(rng, done)
+            target, speech, noise = target * of_speech, speech * of_speech, noise * of_noise
         noisy = speech + noise
         level = active_rms(noisy, self.sample_rate)
         peak = float(np.abs(noisy).max())
@@ -201,6 +204,29 @@ class Mixer:
                 noise += other * np.float32(first_rms / other_rms * 10 ** (rng.uniform(-12, 3) / 20))
                 done.append(of)
         return noise
+
+    def _quiet(self, rng: Generator, done: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return gains (samples,) of speech and of noise: both are muted for a time, or the noise sets in late.
+
+        A network that had always heard its noise from the first sample on took seconds to recognise one that came after
+        silence.
+        """
+        of_speech, of_noise = np.ones((2, self.length), dtype=np.float32)
+        stop = int(self.length * rng.uniform(0.05, 0.6))
+        if rng.random() < 0.4:
+            start = int(stop * max(0.0, rng.uniform(-1, 1)))
+            of_speech[start:stop] = of_noise[start:stop] = 0.0
+            done.append(f"muted from {start / self.sample_rate:.1f} to {stop / self.sample_rate:.1f} s")
+        else:
+            rise = min(stop, int(self.sample_rate * np.exp(rng.uniform(np.log(0.001), np.log(0.3)))))
+            quiet_db = rng.uniform(15, 70)
+            quiet = 10 ** (-quiet_db / 20)
+            of_noise[:stop] = quiet
+            of_noise[stop - rise : stop] = np.geomspace(quiet, 1, rise)
+            if rng.random() < 0.5:
+                of_speech[:stop] = 0.0
+            done.append(f"noise {quiet_db:.0f} dB quieter until {stop / self.sample_rate:.1f} s")
+        return of_speech, of_noise
 
     def _disturb(
         self, rng: Generator, speech: np.ndarray, noise: np.ndarray, done: list[str]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rtae import dnsmos
+from rtae.train.precision import product_dtype
 
 LEVEL = 10 ** (-25 / 20)
 """Root mean square at which a mixture is judged: opinions depend on the level, which is not what is to be learnt."""
@@ -32,21 +33,22 @@ EMPTY_CHANNEL = (0, 0, 0, 0, 0, 1)
 
 @functools.cache
 def _weights(device: torch.device) -> dict[str, Tensor]:
-    """Return the network's weights by short names, its convolutions in bfloat16."""
+    """Return the network's weights by short names, those of its convolutions as these are computed."""
     import onnx
 
     graph = onnx.load(dnsmos.model_path()).graph
     arrays = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     weights: dict[str, Tensor] = {}
+    dtype = product_dtype(device.type)
     for part in ("real", "imag"):
         weights[part] = arrays[f"time2freq/stft-{part}/kernel:0"][:, :, 0].t().contiguous()
     for index in range(7):
         name = "conv2d" if index == 0 else f"conv2d_{index}"
-        kernel = arrays[f"{name}/kernel:0"].bfloat16()
+        kernel = arrays[f"{name}/kernel:0"].to(dtype)
         if index == 0:
             kernel = F.pad(kernel, EMPTY_CHANNEL)
         kernel = kernel.contiguous(memory_format=torch.channels_last)
-        weights[f"kernel_{index}"], weights[f"offset_{index}"] = kernel, arrays[f"{name}/bias:0"].bfloat16()
+        weights[f"kernel_{index}"], weights[f"offset_{index}"] = kernel, arrays[f"{name}/bias:0"].to(dtype)
     for index, name in enumerate(("dense", "dense_1", "dense_3")):
         for short, long in (("matrix", "MatMul"), ("bias", "BiasAdd")):
             weights[f"{short}_{index}"] = arrays[f"mos_estimator_logpow/{name}/{long}/ReadVariableOp/resource:0"]
@@ -60,7 +62,7 @@ def _overall(audio: Tensor) -> Tensor:
     power = (frames @ w["real"]).square() + (frames @ w["imag"]).square()
     soft = (power + FAINT).log10()
     exact = soft + (power.clamp_min(1e-12).log10() - soft).detach()
-    x = F.pad(exact.bfloat16()[None, None], EMPTY_CHANNEL)
+    x = F.pad(exact.to(w["kernel_0"].dtype)[None, None], EMPTY_CHANNEL)
     x = x.contiguous(memory_format=torch.channels_last)
     for index in range(7):
         x = F.conv2d(x, w[f"kernel_{index}"], w[f"offset_{index}"], padding=1).relu_()
@@ -103,7 +105,7 @@ def overall_opinion(audio: Tensor) -> Tensor:
     """Return (recordings,): OVRL from 1 to 5.
 
     Differs from :func:`rtae.evaluate.dnsmos.score` in that a recording is judged as a whole, whatever its length, and
-    that the convolutions are computed in bfloat16.
+    that the convolutions are computed in bfloat16 where the processor has it.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def make_trainer(config: TrainConfig, folders: Folders, output: Path, world: Wor
         training, validation = open_material(config, folders, fold)
     mixer = Mixer(training, config.data, config.optim.seed)
     task_of = DenoisingTask if config.codec is None else CodingTask
-    as_recorded = dataclasses.replace(config.data, speed_share=0.0)
+    as_recorded = dataclasses.replace(config.data, speed_share=0.0, quiet_share=0.0)
     task: Task = task_of(config, mixer, Mixer(validation, as_recorded, VALIDATION_SEED))
     return Trainer(config, task, output, world)
 

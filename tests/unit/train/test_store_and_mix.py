@@ -22,6 +22,7 @@ NOTHING = DataConfig(
     second_noise_share=0.0,
     synthetic_share=0.0,
     speed_share=0.0,
+    quiet_share=0.0,
     reverb_share=0.0,
     filter_share=0.0,
     narrow_band_share=0.0,
@@ -152,6 +153,7 @@ def test_nothing_exceeds_full_scale_and_the_target_stays_in_the_mixture(material
         ("artefact_share", r"sent through Opus|badly resampled .*|of \d+ bits"),
         ("second_noise_share", r"class\d"),
         ("synthetic_share", r"synthetic/\w+"),
+        ("quiet_share", r"muted from .* s|noise \d+ dB quieter until .* s"),
     ],
 )
 def test_each_disturbance_changes_the_example_says_so_and_keeps_it_finite(
@@ -165,6 +167,26 @@ def test_each_disturbance_changes_the_example_says_so_and_keeps_it_finite(
         assert np.abs(found.noisy - before.noisy).max() > 1e-4
         assert sum(re.fullmatch(said, words) is not None for words in found.done) == 1 + (share == "second_noise_share")
         assert len(before.done) == 2 and before.done[1].endswith("dB above the noise")
+
+
+def test_a_muted_microphone_is_silent_and_a_late_noise_quiet_until_it_sets_in(material: Material) -> None:
+    mixer = Mixer(material, dataclasses.replace(NOTHING, segment_s=5.0, quiet_share=1.0), 2)
+    seen = set()
+    for number in range(30):
+        example = mixer.example(number)
+        noise = example.noisy - example.clean
+        (said,) = [words for words in example.done if " s" in words]
+        kind, *numbers = said.split()[0], *map(float, re.findall(r"\d+\.\d", said))
+        seen.add(kind)
+        stop = round(16000 * numbers[-1])
+        if kind == "muted":
+            inside = slice(round(16000 * numbers[0]) + 800, stop - 800)  # the words are rounded to .1 s
+            assert not example.noisy[inside].any() and not example.clean[inside].any()
+        else:
+            quieter = np.abs(noise[: max(0, stop - 5600)])  # it rises in .3 s at most
+            assert quieter.size == 0 or quieter.max() < 0.5 * np.abs(noise[stop + 800 :]).max()
+        assert np.abs(noise[stop + 800 :]).max() > 0
+    assert seen == {"muted", "noise"}
 
 
 @pytest.mark.parametrize(("room", "both"), [(True, False), (True, True), (False, True)])
