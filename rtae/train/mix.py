@@ -19,7 +19,7 @@ from scipy.signal import resample
 from rtae.errors import ParameterError
 from rtae.train.config import DataConfig
 from rtae.train.store import Recording, Store
-from rtae.train.synthetic import synthetic_noise
+from rtae.train.synthetic import computed, synthetic_noise
 
 NARROW_BANDS_HZ = (3400.0, 4000.0, 5500.0, 7000.0, 8000.0, 11000.0, 16000.0)
 SPEECH_SPEED, NOISE_SPEED = 1.15, 1.7
@@ -149,8 +149,8 @@ class Mixer:
             noise *= np.float32(speech_rms / noise_rms * 10 ** (-snr_db / 20))
             done.append(f"speech {snr_db:.0f} dB above the noise")
         if c.quiet_share and rng.random() < c.quiet_share:
-            of_speech, of_noise = self._quiet(rng, done)
-            target, speech, noise = target * of_speech, speech * of_speech, noise * of_noise
+            of_speech, noise = self._quiet(rng, noise, max(speech_rms, noise_rms), done)
+            target, speech = target * of_speech, speech * of_speech
         noisy = speech + noise
         level = active_rms(noisy, self.sample_rate)
         peak = float(np.abs(noisy).max())
@@ -205,11 +205,14 @@ class Mixer:
                 done.append(of)
         return noise
 
-    def _quiet(self, rng: Generator, done: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return gains (samples,) of speech and of noise: both are muted for a time, or the noise sets in late.
+    def _quiet(
+        self, rng: Generator, noise: np.ndarray, loudest: float, done: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a gain of the speech (samples,) and the noise: both are muted for a time, or the noise sets in late.
 
         A network that had always heard its noise from the first sample on took seconds to recognise one that came after
-        silence.
+        silence. Before a late noise there is the same one, quieter, and in half of the examples a floor, as microphones
+        have: faint against ``loudest``.
         """
         of_speech, of_noise = np.ones((2, self.length), dtype=np.float32)
         stop = int(self.length * rng.uniform(0.05, 0.6))
@@ -217,16 +220,23 @@ class Mixer:
             start = int(stop * max(0.0, rng.uniform(-1, 1)))
             of_speech[start:stop] = of_noise[start:stop] = 0.0
             done.append(f"muted from {start / self.sample_rate:.1f} to {stop / self.sample_rate:.1f} s")
-        else:
-            rise = min(stop, int(self.sample_rate * np.exp(rng.uniform(np.log(0.001), np.log(0.3)))))
-            quiet_db = rng.uniform(15, 70)
-            quiet = 10 ** (-quiet_db / 20)
-            of_noise[:stop] = quiet
-            of_noise[stop - rise : stop] = np.geomspace(quiet, 1, rise)
-            if rng.random() < 0.5:
-                of_speech[:stop] = 0.0
-            done.append(f"noise {quiet_db:.0f} dB quieter until {stop / self.sample_rate:.1f} s")
-        return of_speech, of_noise
+            return of_speech, noise * of_noise
+        rise = min(stop, int(self.sample_rate * np.exp(rng.uniform(np.log(0.001), np.log(0.3)))))
+        quiet_db = rng.uniform(15, 70)
+        quiet = 10 ** (-quiet_db / 20)
+        of_noise[:stop] = quiet
+        of_noise[stop - rise : stop] = np.geomspace(quiet, 1, rise)
+        if rng.random() < 0.5:
+            of_speech[:stop] = 0.0
+        noise = noise * of_noise
+        above = ""
+        if rng.random() < 0.5:
+            floor_db = rng.uniform(30, 75)
+            floor = computed(rng, "coloured", self.length, self.sample_rate)
+            noise += floor * np.float32(loudest * 10 ** (-floor_db / 20))
+            above = f"above a floor of -{floor_db:.0f} dB, "
+        done.append(f"{above}noise {quiet_db:.0f} dB quieter until {stop / self.sample_rate:.1f} s")
+        return of_speech, noise
 
     def _disturb(
         self, rng: Generator, speech: np.ndarray, noise: np.ndarray, done: list[str]

@@ -153,7 +153,7 @@ def test_nothing_exceeds_full_scale_and_the_target_stays_in_the_mixture(material
         ("artefact_share", r"sent through Opus|badly resampled .*|of \d+ bits"),
         ("second_noise_share", r"class\d"),
         ("synthetic_share", r"synthetic/\w+"),
-        ("quiet_share", r"muted from .* s|noise \d+ dB quieter until .* s"),
+        ("quiet_share", r"muted from .* s|(above .* dB, )?noise \d+ dB quieter until .* s"),
     ],
 )
 def test_each_disturbance_changes_the_example_says_so_and_keeps_it_finite(
@@ -186,7 +186,21 @@ def test_a_muted_microphone_is_silent_and_a_late_noise_quiet_until_it_sets_in(ma
             quieter = np.abs(noise[: max(0, stop - 5600)])  # it rises in .3 s at most
             assert quieter.size == 0 or quieter.max() < 0.5 * np.abs(noise[stop + 800 :]).max()
         assert np.abs(noise[stop + 800 :]).max() > 0
-    assert seen == {"muted", "noise"}
+    assert seen == {"muted", "noise", "above"}
+
+
+def test_the_floor_below_a_late_noise_lasts_at_the_level_that_is_said(material: Material) -> None:
+    mixer = Mixer(material, dataclasses.replace(NOTHING, quiet_share=1.0, clean_share=1.0), 2)
+    beside = []
+    for number in range(60):
+        example = mixer.example(number)
+        floor = example.noisy - example.clean
+        said = re.search(r"above a floor of -(\d+) dB", " ".join(example.done))
+        assert floor.any() == (said is not None)
+        if said is not None and active_rms(example.clean, 16000):
+            beside.append(20 * np.log10(floor.std() / active_rms(example.clean, 16000)) + float(said[1]))
+    # Of some the speech was for the most part where it is muted, so the median.
+    assert len(beside) > 10 and np.median(beside) == pytest.approx(0, abs=1)
 
 
 @pytest.mark.parametrize(("room", "both"), [(True, False), (True, True), (False, True)])
