@@ -13,7 +13,7 @@ from rtae.train.config import DataConfig, TrainConfig
 from rtae.train.mix import Material, Mixer, Source, active_rms
 from rtae.train.session import Folders, open_material
 from rtae.train.store import Item, Recording, Store, open_store, store_rendered
-from rtae.train.synthetic import KINDS, hall, impacts, synthetic_noise
+from rtae.train.synthetic import KINDS, STRIKES, hall, impacts, strikes, synthetic_noise
 
 NOTHING = DataConfig(
     segment_s=0.5,
@@ -256,6 +256,21 @@ def test_synthetic_noises_are_of_every_kind_and_no_two_alike(material: Material)
     assert found.keys() == KINDS.keys()
     for one, other in (noises[:2] for noises in found.values()):
         assert abs(np.corrcoef(one, other)[0, 1]) < 0.5
+
+
+def test_every_second_thing_is_in_a_case_and_no_two_of_its_strikes_are_alike() -> None:
+    cased, rise_s = 0, []
+    for seed in range(40):
+        shapes = strikes(np.random.default_rng(seed), 16000)
+        assert shapes.shape[0] == STRIKES and np.isfinite(shapes).all()
+        assert np.corrcoef(shapes)[~np.eye(STRIKES, dtype=bool)].max() < 0.99
+        power = np.square(np.abs(np.fft.rfft(shapes)))
+        highest = power[:, power.shape[1] * 15 // 16 :].mean() / power.mean()
+        cased += highest < 1e-3
+        energy = np.cumsum(np.square(shapes).sum(axis=0))
+        rise_s.append(np.searchsorted(energy, 0.1 * energy[-1]) / 16000)
+    assert 5 <= cased <= 35
+    assert 8 <= sum(rise > 0.003 for rise in rise_s) <= 32  # a clatter, and what rings at once
 
 
 def test_impacts_stand_out_of_silence() -> None:
