@@ -18,6 +18,8 @@ _SYLLABLE_S = (0.12, 0.26)
 _PITCH_HZ = (95.0, 240.0)
 _FORMANTS_HZ = ((280.0, 850.0), (900.0, 2300.0), (2400.0, 3400.0))
 _BANDWIDTH_HZ = 90.0
+_HISS_HZ, _HISS_BANDWIDTH_HZ = (3500.0, 8000.0), 2000.0
+"""Of fricatives. What lies above them is no speech, and a denoiser leaves what it likes of it."""
 
 
 def coded(sample_rate: int, seconds: float, seed: int = 0) -> Signal:
@@ -61,13 +63,17 @@ def _vowel(random: np.random.Generator, sample_rate: int, count: int) -> NDArray
 
 
 def _fricative(random: np.random.Generator, sample_rate: int, count: int) -> NDArray[np.float64]:
-    noise = np.diff(random.standard_normal(count + 1))
-    return 0.25 * noise * np.hanning(count)
+    centre = min(random.uniform(*_HISS_HZ), 0.4 * sample_rate)
+    noise = _resonance(random.standard_normal(count), centre, sample_rate, _HISS_BANDWIDTH_HZ)
+    noise /= max(float(np.sqrt(np.mean(np.square(noise)))) if count else 0.0, 1e-12)
+    return np.asarray(0.35 * noise * np.hanning(count))
 
 
-def _resonance(signal: NDArray[np.float64], centre_hz: float, sample_rate: int) -> NDArray[np.float64]:
+def _resonance(
+    signal: NDArray[np.float64], centre_hz: float, sample_rate: int, bandwidth_hz: float = _BANDWIDTH_HZ
+) -> NDArray[np.float64]:
     from scipy.signal import lfilter  # takes a second to import, and not every program of the laboratory needs it
 
-    radius = np.exp(-np.pi * _BANDWIDTH_HZ / sample_rate)
+    radius = np.exp(-np.pi * bandwidth_hz / sample_rate)
     feedback = [1.0, -2.0 * radius * np.cos(2.0 * np.pi * centre_hz / sample_rate), radius**2]
     return np.asarray(lfilter([1.0 - radius], feedback, signal))

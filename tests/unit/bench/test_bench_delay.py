@@ -118,3 +118,11 @@ def test_probes_have_their_level_and_their_seed(rate):
         assert np.sqrt(np.mean(np.square(probe))) == pytest.approx(0.1, rel=1e-3)
         assert np.array_equal(probe, make(rate, 1.0, 4)) and not np.array_equal(probe, make(rate, 1.0, 5))
         assert np.abs(probe).max() <= 1.0
+
+
+def test_the_speech_probe_is_where_speech_is_and_not_above():
+    """A denoiser leaves what it likes of the rest, in any phase: a share of 2 % above 12 kHz moved the peak."""
+    power = np.square(np.abs(np.fft.rfft(speech_like(48_000, 4.0))))
+    hertz = np.fft.rfftfreq(4 * 48_000, 1 / 48_000)
+    share = [power[(hertz >= low) & (hertz < low + 4000)].sum() / power.sum() for low in range(0, 24_000, 4000)]
+    assert share[0] > 0.9 and share[1] > 0.01 and sum(share[3:]) < 1e-3
