@@ -146,7 +146,9 @@ class Mixer:
         noise_rms = active_rms(noise, self.sample_rate)
         if speech_rms and noise_rms:
             snr_db = rng.uniform(*c.snr_db)
-            noise *= np.float32(speech_rms / noise_rms * 10 ** (-snr_db / 20))
+            wanted_rms = speech_rms * 10 ** (-snr_db / 20)
+            noise *= np.float32(wanted_rms / noise_rms)
+            noise_rms = wanted_rms
             done.append(f"speech {snr_db:.0f} dB above the noise")
         if c.quiet_share and rng.random() < c.quiet_share:
             of_speech, noise = self._quiet(rng, noise, max(speech_rms, noise_rms), done)
