@@ -58,15 +58,18 @@ def _vowel(random: np.random.Generator, sample_rate: int, count: int) -> NDArray
             source = _resonance(source, centre, sample_rate)
     # The mouth radiates like a differentiator.
     source = np.diff(source, prepend=0.0)
-    source /= max(float(np.sqrt(np.mean(np.square(source)))), 1e-12)
-    return np.asarray(source * np.sqrt(np.hanning(count)))
+    return _unit(source) * np.sqrt(np.hanning(count))
 
 
 def _fricative(random: np.random.Generator, sample_rate: int, count: int) -> NDArray[np.float64]:
     centre = min(random.uniform(*_HISS_HZ), 0.4 * sample_rate)
     noise = _resonance(random.standard_normal(count), centre, sample_rate, _HISS_BANDWIDTH_HZ)
-    noise /= max(float(np.sqrt(np.mean(np.square(noise)))) if count else 0.0, 1e-12)
-    return np.asarray(0.35 * noise * np.hanning(count))
+    return 0.35 * _unit(noise) * np.hanning(count)
+
+
+def _unit(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a signal at a root mean square of 1."""
+    return signal / max(float(np.sqrt(np.mean(np.square(signal)))), 1e-12)
 
 
 def _resonance(
